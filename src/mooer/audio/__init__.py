@@ -1,0 +1,1 @@
+"""Sound: read any container, cut, resample, turn into features, find speech."""

@@ -1,0 +1,3 @@
+"""Entry point of the `mooer` command."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Lists of recordings and what is known of them."""

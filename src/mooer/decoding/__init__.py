@@ -1,0 +1,1 @@
+"""Rules of decoding that no single engine owns."""

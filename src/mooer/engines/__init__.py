@@ -1,0 +1,1 @@
+"""Models on fast runtimes, without torch."""

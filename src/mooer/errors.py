@@ -1,0 +1,76 @@
+"""Every error that `mooer` raises on purpose, so that one `except MooerError` is enough.
+
+    MooerError
+    ├── ConfigError    (ValueError)     an option or a file of options is wrong
+    ├── AudioError     (ValueError)     a sound cannot be read or holds nothing usable
+    ├── ManifestError  (ValueError)     a list of inputs cannot be read
+    ├── StoreError     (OSError)        weights are missing, damaged or out of reach
+    ├── OutputError    (OSError)        a result cannot be written
+    ├── ModelError     (RuntimeError)   a model cannot be loaded or does not fit the task
+    ├── DecodeError    (RuntimeError)   decoding gave nothing usable
+    ├── AgentError     (RuntimeError)   a conversation cannot go on
+    └── MissingExtra   (ImportError)    an optional package is not installed
+
+A message says what failed, what was got, and how to mend it, in one sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MooerError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class ConfigError(MooerError, ValueError):
+    """An option, or a file of options, is wrong."""
+
+
+class AudioError(MooerError, ValueError):
+    """A sound cannot be read, or holds nothing usable."""
+
+
+class ManifestError(MooerError, ValueError):
+    """A list of inputs cannot be read."""
+
+
+class StoreError(MooerError, OSError):
+    """Weights are missing, damaged or out of reach."""
+
+
+class OutputError(MooerError, OSError):
+    """A result cannot be written."""
+
+
+class ModelError(MooerError, RuntimeError):
+    """A model cannot be loaded, or does not fit the task."""
+
+
+class DecodeError(MooerError, RuntimeError):
+    """Decoding gave nothing usable."""
+
+
+class AgentError(MooerError, RuntimeError):
+    """A conversation cannot go on."""
+
+
+class MissingExtra(MooerError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'mooer[{extra}]'")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of an error sentence: the nearest known name, and all of them if they are few.
+
+    >>> did_you_mean("whisper-bas", ["whisper-base", "qwen"])
+    'did you mean whisper-base? Known: qwen, whisper-base.'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    return f"{hint}Known: {shown}."

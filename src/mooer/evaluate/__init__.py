@@ -1,0 +1,1 @@
+"""Error rates, scores and reports."""

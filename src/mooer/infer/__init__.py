@@ -1,0 +1,1 @@
+"""Where the rooms meet: sound in, transcripts out."""

@@ -1,0 +1,1 @@
+"""Weights: a catalog, the places they come from, and a verified cache."""
