@@ -1,8 +1,23 @@
-"""The one typed result of every recogniser: words in segments in a transcript."""
+"""The one typed result of every recogniser: words in segments in a transcript.
+
+Written as JSON (`mooer.transcript/1`, described in `docs/transcript.md`) and, through
+`mooer.subtitles`, as txt, srt, vtt and tsv.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from mooer.errors import ConfigError, ManifestError, OutputError, did_you_mean
+from mooer.subtitles import SubtitleOptions, make_cues, to_srt, to_tsv, to_txt, to_vtt
+from mooer.text import join_text
+
+SCHEMA = "mooer.transcript/1"
+FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +64,163 @@ class Transcript:
     @property
     def text(self) -> str:
         """All segments joined: a space where the script wants one."""
-        return " ".join(segment.text for segment in self.segments)
+        return join_text(segment.text for segment in self.segments)
+
+    @property
+    def translation(self) -> str | None:
+        """All translations joined; None where no segment has one."""
+        found = [s.translation for s in self.segments if s.translation is not None]
+        return join_text(found) if found else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: `schema` and the joined `text` first, then every field."""
+        return {"schema": SCHEMA, "text": self.text, **_plain(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Transcript:
+        """Read what `to_dict` wrote; ManifestError for another schema, key or type."""
+        if not isinstance(data, Mapping):
+            raise ManifestError(f"a transcript must be a JSON object, got {_kind(data)}")
+        if data.get("schema") != SCHEMA:
+            raise ManifestError(
+                f"transcript has schema {data.get('schema')!r}, but this version reads {SCHEMA}: "
+                "write it again, or use the version of mooer that wrote it"
+            )
+        rest = {key: value for key, value in data.items() if key not in ("schema", "text")}
+        transcript: Transcript = _read(cls, rest, "transcript")
+        return transcript
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """JSON text with readable letters, ended by a newline."""
+        try:
+            return (
+                json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
+                + "\n"
+            )
+        except ValueError as error:
+            raise OutputError(
+                f"transcript of {self.source!r} has a time or probability that is not a finite "
+                f"number, which JSON cannot hold ({error}): report this as a bug"
+            ) from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Transcript:
+        """Read what `to_json` wrote; ManifestError with the line for broken JSON."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ManifestError(f"transcript is not JSON ({error})") from error
+        return cls.from_dict(data)
+
+    def render(self, format: str, options: SubtitleOptions | None = None) -> str:
+        r"""The transcript as the text of a file: txt, srt, vtt, tsv or json.
+
+        >>> Transcript((Segment(0, 1.5, "Hello.", "en"),), "en", 2.0).render("tsv")
+        'start_ms\tend_ms\ttext\n0\t1500\tHello.\n'
+        """
+        if format == "json":
+            return self.to_json()
+        if format == "txt":
+            return to_txt(self.segments, options)
+        if format == "tsv":
+            return to_tsv(self.segments, options)
+        if format in ("srt", "vtt"):
+            cues = make_cues(self.segments, options)
+            return to_srt(cues) if format == "srt" else to_vtt(cues)
+        raise ConfigError(f"unknown format {format!r}: {did_you_mean(format, FORMATS)}")
+
+
+# --- JSON -------------------------------------------------------------------------------------
+
+_NUMBER = (int, float)
+_OPTIONAL = {
+    "avg_logprob": _NUMBER,
+    "no_speech_prob": _NUMBER,
+    "temperature": _NUMBER,
+    "language_probability": _NUMBER,
+    "translation": str,
+    "translation_language": str,
+}
+_REQUIRED = {
+    "start_s": _NUMBER,
+    "end_s": _NUMBER,
+    "duration_s": _NUMBER,
+    "probability": _NUMBER,
+    "text": str,
+    "language": str,
+    "task": str,
+    "model": str,
+    "source": str,
+}
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    """Fields of a dataclass as JSON values; an optional number that is not finite is null."""
+    out: dict[str, Any] = {}
+    for f in fields(row):
+        value = getattr(row, f.name)
+        if f.name in ("segments", "words"):
+            value = None if value is None else [_plain(item) for item in value]
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif f.name in _OPTIONAL and isinstance(value, float) and not math.isfinite(value):
+            value = None
+        out[f.name] = value
+    return out
+
+
+def _read(cls: type[Any], data: Any, place: str) -> Any:
+    """A dataclass from its JSON object: no key more, no required key less, no other type."""
+    if not isinstance(data, Mapping):
+        raise ManifestError(f"{place} must be a JSON object, got {_kind(data)}")
+    names = [f.name for f in fields(cls)]
+    for key in data:
+        if key not in names:
+            raise ManifestError(f"{place} has an unknown key {key!r}: {did_you_mean(key, names)}")
+    values = {name: _value(name, data[name], place) for name in names if name in data}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        missing = [n for n in names if n in _MUST[cls.__name__] and n not in data]
+        raise ManifestError(f"{place} lacks {', '.join(missing)}: add it") from error
+
+
+_MUST = {
+    "Word": ("start_s", "end_s", "text", "probability"),
+    "Segment": ("start_s", "end_s", "text", "language"),
+    "Transcript": ("segments", "language", "duration_s"),
+}
+
+
+def _value(name: str, value: Any, place: str) -> Any:
+    here = f"{place}.{name}"
+    if name == "segments" or (name == "words" and value is not None):
+        row = Segment if name == "segments" else Word
+        return tuple(_read(row, v, f"{here}[{i}]") for i, v in enumerate(_list(value, here)))
+    if name == "warnings":
+        return tuple(_typed(v, str, f"{here}[{i}]") for i, v in enumerate(_list(value, here)))
+    if name == "versions":
+        pairs = _typed(value, dict, here).items()
+        return {key: _typed(v, str, f"{here}.{key}") for key, v in pairs}
+    if value is None and (name in _OPTIONAL or name == "words"):
+        return None
+    return _typed(value, _OPTIONAL.get(name) or _REQUIRED[name], here)
+
+
+def _list(value: Any, here: str) -> list[Any]:
+    found: list[Any] = _typed(value, list, here)
+    return found
+
+
+def _typed(value: Any, kind: Any, here: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kind):
+        wanted = {str: "a string", dict: "an object", list: "a list"}.get(kind, "a number")
+        raise ManifestError(f"{here} must be {wanted}, got {_kind(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ManifestError(f"{here} must be a finite number, got {value}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
