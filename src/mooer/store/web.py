@@ -21,10 +21,15 @@ from mooer.store.progress import Meter
 CONNECT_S = 5.0
 READ_S = 30.0
 FORGET_S = 300.0
-MAX_TRIES = 6
+MAX_TRIES = 8
+MAX_FRUITLESS = 3
 PAUSE_S = 1.0
 BLOCK_BYTES = 1 << 18
 BUSY = frozenset({429, 500, 502, 503, 504})
+
+
+_down: dict[str, tuple[str, float]] = {}
+"""Host -> why it cannot be reached, and since when; of the whole process, to ask only once."""
 
 
 class SourceError(StoreError):
@@ -44,7 +49,7 @@ class _DroppedError(Exception):
 
 
 class Web:
-    """Opens addresses; remembers for a while which hosts did not answer.
+    """Opens addresses, but none of a host that did not answer a while ago.
 
     proxy: used for http and https in place of the proxies of the environment.
     cert: file of certificates to trust in place of the system's.
@@ -63,7 +68,6 @@ class Web:
             _Redirect(),
         ):
             self._opener.add_handler(handler)
-        self._down: dict[str, tuple[str, float]] = {}
 
     def read(self, url: str, headers: Mapping[str, str]) -> tuple[bytes, str, str]:
         """Body (at most 64 MB), content type and final address of a page; SourceError if none."""
@@ -71,10 +75,19 @@ class Web:
             with self._open(url, headers) as answer:
                 kind = answer.headers.get("Content-Type", "")
                 return answer.read(64 << 20), kind, answer.url
-        except (OSError, http.client.HTTPException, _DroppedError) as error:
-            if isinstance(error, SourceError):
-                raise
-            raise self._mark_down(url, str(error)) from error
+        except SourceError:
+            raise
+        except _DroppedError as error:
+            raise SourceError(f"{host(url)} {error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise _mark_down(url, _plain(error)) from error
+
+    def look(self, url: str, headers: Mapping[str, str]) -> None:
+        """Open `url` and close it again; SourceError if it does not answer with the file."""
+        try:
+            self._open(url, headers).close()
+        except _DroppedError as error:
+            raise SourceError(f"{host(url)} {error}") from error
 
     def download(
         self,
@@ -92,6 +105,7 @@ class Web:
         A broken transfer is resumed a few times; SourceError if that does not help. `part` is
         left for the next attempt unless it turns out to be wrong.
         """
+        fruitless = 0
         for attempt in range(1, MAX_TRIES + 1):
             have = part.stat().st_size if part.exists() else 0
             if size_bytes is not None and have == size_bytes:
@@ -100,9 +114,11 @@ class Web:
                 self._stream(url, part, dict(headers or {}), label, size_bytes, limit_bytes)
                 return
             except _DroppedError as dropped:
-                if attempt == MAX_TRIES:
-                    raise SourceError(f"{host(url)}: {dropped}, {attempt} times over") from dropped
-                time.sleep(min(10.0, dropped.pause_s * attempt))
+                got_more = part.exists() and part.stat().st_size > have
+                fruitless = 0 if got_more else fruitless + 1
+                if attempt == MAX_TRIES or fruitless == MAX_FRUITLESS:
+                    raise SourceError(f"{host(url)} {dropped}, after {attempt} tries") from dropped
+                time.sleep(min(10.0, dropped.pause_s * (1 + fruitless)))
 
     def _stream(
         self,
@@ -140,9 +156,7 @@ class Web:
 
     def _open(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         """Open `url`; what is certain to fail again raises SourceError, the rest _DroppedError."""
-        reason, since = self._down.get(host(url), ("", 0.0))
-        if reason and time.monotonic() - since < FORGET_S:
-            raise SourceError(reason)
+        check_host(url)
         request = urllib.request.Request(url, headers={"User-Agent": "mooer", **headers})  # noqa: S310
         try:
             answer = self._opener.open(request, timeout=CONNECT_S)
@@ -152,18 +166,12 @@ class Web:
         except urllib.error.URLError as error:
             if isinstance(error.reason, (FileNotFoundError, IsADirectoryError)):
                 raise SourceError(f"no such file: {urlsplit(url).path}") from error
-            raise self._mark_down(url, _plain(error.reason)) from error
+            raise _mark_down(url, _plain(error.reason)) from error
         except (OSError, http.client.HTTPException) as error:
-            raise self._mark_down(url, _plain(error)) from error
+            raise _mark_down(url, _plain(error)) from error
         if not hasattr(answer, "status") or answer.status is None:
             answer.status = http.client.OK  # file://
         return cast(http.client.HTTPResponse, answer)
-
-    def _mark_down(self, url: str, why: str) -> SourceError:
-        reason = f"{host(url)} cannot be reached ({why})"
-        if host(url):
-            self._down[host(url)] = (reason, time.monotonic())
-        return SourceError(reason, denied="CERTIFICATE_VERIFY_FAILED" in why)
 
 
 def host(url: str) -> str:
@@ -173,6 +181,27 @@ def host(url: str) -> str:
     'example.org:8080'
     """
     return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def check_host(url: str) -> None:
+    """SourceError if the host of `url` could not be reached a while ago."""
+    reason, since = _down.get(host(url), ("", 0.0))
+    if reason and time.monotonic() - since < FORGET_S:
+        raise SourceError(reason)
+
+
+def forget_hosts() -> None:
+    """Ask every host again, also those that could not be reached."""
+    _down.clear()
+
+
+def _mark_down(url: str, why: str) -> SourceError:
+    proxy = urllib.request.getproxies().get(urlsplit(url).scheme)
+    through = f" through the proxy {host(proxy)}" if proxy else ""
+    reason = f"{host(url)} cannot be reached{through} ({why})"
+    if host(url):
+        _down[host(url)] = (reason, time.monotonic())
+    return SourceError(reason, denied="CERTIFICATE_VERIFY_FAILED" in why)
 
 
 def _pour(
@@ -208,7 +237,9 @@ def _refused(error: urllib.error.HTTPError, url: str) -> http.client.HTTPRespons
         return cast(http.client.HTTPResponse, error)
     if error.code in BUSY:
         after = error.headers.get("Retry-After") or ""
-        raise _DroppedError(f"HTTP {error.code}", float(after) if after.isdigit() else PAUSE_S)
+        raise _DroppedError(
+            f"answered HTTP {error.code}", float(after) if after.isdigit() else PAUSE_S
+        )
     denied = error.code in {401, 403, 407}
     raise SourceError(f"{host(url)} answered HTTP {error.code} {error.reason}", denied=denied)
 
