@@ -1,6 +1,14 @@
 """Text as the house sees it: scripts, languages, joining, splitting and normalising."""
 
 from mooer.text.languages import LANGUAGES, find_language, language_name
+from mooer.text.normalizer import (
+    CHARACTER_LANGUAGES,
+    Normalizer,
+    character_tokens,
+    mixed_tokens,
+    normalizer_for,
+    word_tokens,
+)
 from mooer.text.scripts import (
     display_width,
     is_cjk,
@@ -12,14 +20,20 @@ from mooer.text.scripts import (
 )
 
 __all__ = [
+    "CHARACTER_LANGUAGES",
     "LANGUAGES",
+    "Normalizer",
+    "character_tokens",
     "display_width",
     "find_language",
     "is_cjk",
     "is_wide",
     "join_text",
     "language_name",
+    "mixed_tokens",
+    "normalizer_for",
     "split_words",
     "to_simplified",
     "to_traditional",
+    "word_tokens",
 ]
