@@ -255,10 +255,11 @@ def _sources() -> Iterator[Check]:
 
     found = probe(read_settings())
     # One source is enough, but without any a fresh machine cannot get its weights.
-    is_any = not all(found.values())
-    mend = "" if is_any else "connect, set HTTPS_PROXY or HF_ENDPOINT, or fill MOOER_MODELS_DIR"
     for name, reason in found.items():
-        yield Check("sources", name, reason or "answers", "note" if reason else "good", mend)
+        yield Check("sources", name, reason or "answers", "note" if reason else "good")
+    if all(found.values()):
+        mend = "connect, set HTTPS_PROXY or HF_ENDPOINT, or fill MOOER_MODELS_DIR"
+        yield Check("sources", "all", "nothing can be fetched", "note", mend)
 
 
 def _show(checks: list[Check], *, is_good: bool) -> None:

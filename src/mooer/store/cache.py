@@ -44,7 +44,7 @@ def fetch(name: str, *, offline: bool | None = None) -> Path:
     folder = settings.folder(name)
     if _is_fresh(folder):
         return folder
-    if name not in entries.catalog() and Path(name).exists():
+    if name and name not in entries.catalog() and Path(name).exists():
         return Path(name)
     entry = entries.find(name)
     offline = settings.offline if offline is None else offline

@@ -20,6 +20,8 @@ VARIABLES: Mapping[str, str] = {
     "HF_ENDPOINT": "Hugging Face hub or a mirror of it",
     "HF_TOKEN": "token sent to HF_ENDPOINT and nowhere else",
     "MODELSCOPE_ENDPOINT": "ModelScope or a mirror of it",
+    "SSL_CERT_FILE": "certificates to trust instead of the system's",
+    "REQUESTS_CA_BUNDLE": "the same, if SSL_CERT_FILE is not set",
 }
 """Name of a variable -> what it does, for `mooer doctor`."""
 
@@ -36,6 +38,7 @@ class Settings:
     hf_token: str | None = None
     modelscope_endpoint: str = "https://modelscope.cn"
     index_url: str | None = None
+    cert: str | None = None
 
     def folder(self, name: str) -> Path:
         """Where the files of the model called `name` are kept."""
@@ -57,6 +60,7 @@ def read_settings(env: Mapping[str, str] | None = None) -> Settings:
             "/"
         ),
         index_url=env.get("MOOER_INDEX_URL") or None,
+        cert=env.get("SSL_CERT_FILE") or env.get("REQUESTS_CA_BUNDLE") or None,
     )
 
 

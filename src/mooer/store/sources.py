@@ -200,7 +200,7 @@ class Wheels:
 
     @cached_property
     def _web(self) -> Web:
-        return Web(proxy=self._pip.proxy, cert=self._pip.cert)
+        return Web(proxy=self._pip.proxy, cert=self._pip.cert or self._settings.cert)
 
     @cached_property
     def _index(self) -> Index:
@@ -264,7 +264,7 @@ def _by_pip(wheel: Wheel, done: Path, why: str) -> Path:
 
 def make_sources(settings: Settings) -> dict[str, Source]:
     """Sources by name, in the order the settings ask for; they share what they learn of hosts."""
-    web = Web()
+    web = Web(cert=settings.cert)
     makers: dict[str, Callable[[], Source]] = {
         "local": lambda: LocalFolder(settings),
         "hf": lambda: HuggingFace(settings, web),

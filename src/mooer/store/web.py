@@ -41,11 +41,17 @@ class SourceError(StoreError):
 
 
 class _DroppedError(Exception):
-    """A transfer stopped early and may be worth resuming, after `pause_s`."""
+    """A transfer stopped early and may be tried again after a pause, which a server may set.
 
-    def __init__(self, reason: str, pause_s: float = PAUSE_S) -> None:
+    `is_useless` if what has been fetched so far is no beginning of the file.
+    """
+
+    def __init__(
+        self, reason: str, *, pause_s: float | None = None, is_useless: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.pause_s = pause_s
+        self.pause_s = PAUSE_S if pause_s is None else pause_s
+        self.is_useless = is_useless
 
 
 class Web:
@@ -56,12 +62,16 @@ class Web:
     """
 
     def __init__(self, *, proxy: str | None = None, cert: str | None = None) -> None:
+        try:
+            trusted = ssl.create_default_context(cafile=cert)
+        except OSError as error:
+            raise SourceError(f"the certificates in {cert} cannot be read ({error})") from error
         proxies = {"http": proxy, "https": proxy} if proxy else None
         self._opener = urllib.request.OpenerDirector()
         for handler in (
             urllib.request.ProxyHandler(proxies),
             _HTTPHandler(),
-            _HTTPSHandler(context=ssl.create_default_context(cafile=cert)),
+            _HTTPSHandler(trusted),
             urllib.request.FileHandler(),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPErrorProcessor(),
@@ -114,6 +124,8 @@ class Web:
                 self._stream(url, part, dict(headers or {}), label, size_bytes, limit_bytes)
                 return
             except _DroppedError as dropped:
+                if dropped.is_useless:
+                    part.unlink(missing_ok=True)
                 got_more = part.exists() and part.stat().st_size > have
                 fruitless = 0 if got_more else fruitless + 1
                 if attempt == MAX_TRIES or fruitless == MAX_FRUITLESS:
@@ -133,13 +145,9 @@ class Web:
         if have:
             headers["Range"] = f"bytes={have}-"
         with self._open(url, headers) as answer:
-            if answer.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                part.unlink()
-                raise _DroppedError("the file there is shorter than what was fetched before", 0.0)
             start = _first_byte(answer) if have else 0
             if start not in (0, have):
-                part.unlink()
-                raise _DroppedError("sent another range than the one asked for", 0.0)
+                raise _DroppedError("sent another range than the one asked", is_useless=True)
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length and length.isdigit() else size_bytes
             if size_bytes is not None and total != size_bytes:
@@ -162,15 +170,13 @@ class Web:
             answer = self._opener.open(request, timeout=CONNECT_S)
         except urllib.error.HTTPError as error:
             error.close()
-            return _refused(error, url)
+            raise _refusal(error, url) from error
         except urllib.error.URLError as error:
             if isinstance(error.reason, (FileNotFoundError, IsADirectoryError)):
                 raise SourceError(f"no such file: {urlsplit(url).path}") from error
             raise _mark_down(url, _plain(error.reason)) from error
         except (OSError, http.client.HTTPException) as error:
             raise _mark_down(url, _plain(error)) from error
-        if not hasattr(answer, "status") or answer.status is None:
-            answer.status = http.client.OK  # file://
         return cast(http.client.HTTPResponse, answer)
 
 
@@ -232,16 +238,15 @@ def _first_byte(answer: http.client.HTTPResponse) -> int:
     return int(first) if unit == "bytes" and first.isdigit() else -1
 
 
-def _refused(error: urllib.error.HTTPError, url: str) -> http.client.HTTPResponse:
+def _refusal(error: urllib.error.HTTPError, url: str) -> SourceError | _DroppedError:
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return cast(http.client.HTTPResponse, error)
+        return _DroppedError("has less than what was fetched before", is_useless=True)
     if error.code in BUSY:
         after = error.headers.get("Retry-After") or ""
-        raise _DroppedError(
-            f"answered HTTP {error.code}", float(after) if after.isdigit() else PAUSE_S
-        )
+        pause_s = float(after) if after.isdigit() else None
+        return _DroppedError(f"answered HTTP {error.code}", pause_s=pause_s)
     denied = error.code in {401, 403, 407}
-    raise SourceError(f"{host(url)} answered HTTP {error.code} {error.reason}", denied=denied)
+    return SourceError(f"{host(url)} answered HTTP {error.code} {error.reason}", denied=denied)
 
 
 def _plain(error: object) -> str:
