@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -108,7 +107,8 @@ class Translator:
         glossary: Mapping[str, str],
         on_text: OnText | None,
     ) -> Iterator[Segment]:
-        previous: deque[Pair] = deque()
+        previous: list[Pair] = []
+        num_done = 0
         for segment in segments:
             source = source_language or _language(segment)
             if not segment.text.strip():
@@ -117,14 +117,22 @@ class Translator:
             if source == target:
                 yield replace(segment, translation=segment.text)
                 continue
-            check_pair(source, target)
+            try:
+                check_pair(source, target)
+            except ConfigError:
+                if not num_done:
+                    raise
+                # One segment in another language, or taken for it, must not end the run.
+                yield replace(segment, warnings=(*segment.warnings, "translation_pair"))
+                continue
+            num_done += 1
             request = _Request(self._llm, source, target, glossary, on_text)
             translation, warnings = request.translate(segment.text, tuple(previous))
             if not warnings:
                 # Turns are only ever added, so that the KV cache holds all of them, until
                 # they are too many.
                 if len(previous) >= CONTEXT_SEGMENTS:
-                    previous = deque([previous[-1]])
+                    del previous[:-1]
                 previous.append((segment.text, translation))
             else:
                 previous.clear()  # a doubtful answer is no example to follow

@@ -54,7 +54,8 @@ _SORRY = re.compile(
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
-    r"^\W*(?:sure|certainly|of course|absolutely)[,!.]+\s*(?:here|i |i'|let|the translation|please)"
+    r"^\W*(?:sure|certainly|of course|absolutely)[,!.]+\s*(?:here|let me|the translation"
+    r"|i(?: can|'d be| would be) (?:help|happy|glad))"
     r"|^\W*here(?:'s| is) (?:the|your|a|an)\b.{0,30}\btranslat"
     r"|\b(?:the|this|your) (?:sentence|text|phrase|translation)\b.{0,40}\b(?:translate|means|is)\b"
     r"|\b(?:please (?:provide|let me know)|feel free to|how can i (?:help|assist))\b"
