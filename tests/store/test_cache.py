@@ -50,6 +50,7 @@ def test_own_path_comes_back_unchanged(home, tmp_path, monkeypatch):
     own = tmp_path / "checkpoint"
     own.mkdir()
     assert fetch(str(own)) == own
+    assert fetch(own) == own
     monkeypatch.chdir(tmp_path)
     assert fetch("checkpoint") == Path("checkpoint")
     assert fetch("./checkpoint") == Path("checkpoint")
@@ -193,6 +194,20 @@ def test_too_small_disk_is_seen_before_downloading(hub, home, fakes, monkeypatch
 def test_home_that_cannot_be_written(hub, home, fakes):
     home.write_text("a file where a folder should be")
     with pytest.raises(StoreError, match="set MOOER_HOME to another"):
+        fetch(fakes.MODEL)
+
+
+def test_read_only_cache_filled_elsewhere(hub, home, fakes, monkeypatch):
+    folder = fetch(fakes.MODEL)
+    (folder / ".stamp.json").unlink()
+
+    def refuse(settings, name):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(cache, "_locked", refuse)
+    assert fetch(fakes.MODEL) == folder
+    (folder / "weights.bin").write_bytes(bytes(len(fakes.WEIGHTS)))
+    with pytest.raises(StoreError, match="make that folder writable"):
         fetch(fakes.MODEL)
 
 

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 STAMP = ".stamp.json"
 PARTS = ".parts"
+NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 NO_SPACE = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
-def fetch(name: str, *, offline: bool | None = None) -> Path:
+def fetch(name: str | os.PathLike[str], *, offline: bool | None = None) -> Path:
     """Folder with the files of the model called `name`, fetched and checked if need be.
 
     A path of your own (a folder or file of weights) comes back as it is. offline: use the cache
@@ -39,6 +40,7 @@ def fetch(name: str, *, offline: bool | None = None) -> Path:
     no source can give one of its files.
     """
     settings = read_settings()
+    name = os.fspath(name)
     if _is_path(name):
         return Path(name).expanduser()
     folder = settings.folder(name)
@@ -54,6 +56,9 @@ def fetch(name: str, *, offline: bool | None = None) -> Path:
     except StoreError:
         raise
     except OSError as error:
+        # A volume filled elsewhere and mounted read-only is as good, if slower: no stamp fits it.
+        if error.errno in NOT_WRITABLE and is_present(name) and not verify(name):
+            return folder
         raise _explained(error, entry, settings) from error
     return folder
 

@@ -45,8 +45,9 @@ class Meter:
         self._said_s = time.monotonic()
 
     def __enter__(self) -> Meter:
-        # No terminal, or Python started without one at all: then sys.stderr is None.
-        if sys.stderr is not None and sys.stderr.isatty():
+        is_small = self._total_bytes is not None and self._total_bytes < QUIET_BELOW_BYTES
+        # Python may have been started without a standard error at all: then it is None.
+        if sys.stderr is not None and sys.stderr.isatty() and not is_small:
             self._bar = self._open_bar()
         return self
 
