@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from mooer.text import is_cjk, language_name
@@ -24,40 +23,76 @@ class Message(NamedTuple):
     content: str
 
 
-@dataclass(frozen=True)
-class Wording:
-    """How a pair of languages is asked for; `{text}`, `{source}`, `{target}` are filled in."""
-
-    system: str
-    request: str
-    insist: str  # the request again, after an answer that would not do
-    terms: str  # before a request, with `{terms}`
-    examples: tuple[tuple[str, str], ...] = ()
-
-
-# Written for this purpose, as a recogniser writes: some with punctuation, some without.
+# Worked examples, written for this purpose as a recogniser writes: some with punctuation, some
+# without; statements, questions and commands; talk and news.
 _CHINESE_ENGLISH = (
     ("请问去火车站怎么走", "Excuse me, how do I get to the train station?"),
+    (
+        "今年上半年我们的销售额增长了百分之十五",
+        "In the first half of this year, our sales grew by fifteen percent.",
+    ),
     (
         "他昨天没来上班，因为孩子生病了。",
         "He didn't come to work yesterday because his child was sick.",
     ),
-)
-_WORDINGS: dict[tuple[str, str], Wording] = {
-    ("zh", "en"): Wording(
-        system="You are a professional translator. Translate Chinese speech into natural English.",
-        request="{text}",
-        insist="Translate into English, and write nothing but the translation: {text}",
-        terms="({terms}) ",
-        examples=_CHINESE_ENGLISH,
+    ("把客厅的灯关掉", "Turn off the lights in the living room."),
+    ("这部电影比我想象的要好看得多。", "The film was much better than I had expected."),
+    (
+        "很多年轻人因此选择离开大城市",
+        "As a result, many young people are choosing to leave the big cities.",
     ),
-}
-_ANY = Wording(
-    system="You are a professional translator. Translate {source} speech into natural {target}. "
-    "Output only the {target} translation.",
-    request="{text}",
-    insist="Translate into {target}, and write nothing but the translation: {text}",
-    terms="({terms}) ",
+    ("你什么时候有空？我想请你吃饭。", "When are you free? I'd like to take you out for dinner."),
+    (
+        "据该公司负责人介绍新工厂预计明年三月投产",
+        "According to the head of the company, the new factory is expected to start production "
+        "next March.",
+    ),
+)
+_ENGLISH_CHINESE = (
+    ("Excuse me, how do I get to the train station?", "请问去火车站怎么走？"),
+    (
+        "in the first half of this year our sales grew by fifteen percent",
+        "今年上半年我们的销售额增长了百分之十五。",
+    ),
+    (
+        "He didn't come to work yesterday because his child was sick.",
+        "他昨天没来上班，因为孩子生病了。",
+    ),
+    ("Turn off the lights in the living room.", "把客厅的灯关掉。"),
+    ("The film was much better than I had expected.", "这部电影比我想象的要好看得多。"),
+    (
+        "as a result many young people are choosing to leave the big cities",
+        "很多年轻人因此选择离开大城市。",
+    ),
+    ("When are you free? I'd like to take you out for dinner.", "你什么时候有空？我想请你吃饭。"),
+    (
+        "According to the head of the company, the new factory is expected to start production "
+        "next March.",
+        "据该公司负责人介绍，新工厂预计明年三月投产。",
+    ),
+)
+_ANY_ENGLISH = (
+    (
+        "Il n'est pas venu travailler hier parce que son enfant était malade.",
+        "He didn't come to work yesterday because his child was sick.",
+    ),
+    (
+        "この映画は思っていたよりずっと面白かったです",
+        "The film was much better than I had expected.",
+    ),
+    ("Schalte bitte das Licht im Wohnzimmer aus", "Please turn off the lights in the living room."),
+    (
+        "¿Cuándo estás libre? Quiero invitarte a cenar.",
+        "When are you free? I'd like to take you out for dinner.",
+    ),
+)
+_EXAMPLES = {("zh", "en"): _CHINESE_ENGLISH, ("en", "zh"): _ENGLISH_CHINESE}
+_REQUEST = "Translate into {target}: {text}"
+_TERMS = "Translate into {target} ({terms}): {text}"
+_INSIST = "Translate this sentence into {target}. Write the {target} sentence only: {text}"
+_INSIST_TERMS = (
+    "Translate this sentence into {target}. Write the {target} sentence only, and use these "
+    "words: {terms}. The sentence: {text}"
 )
 _SPECIAL = re.compile(r"<\|")  # opens a chat template's own tokens, which speech has no right to
 
@@ -79,21 +114,20 @@ def translation_messages(
     >>> [m.role for m in translation_messages("你好", source="zh", target="en")][-1]
     'user'
     """
-    wording = _WORDINGS.get((source, target), _ANY)
-    names = {"source": language_name(source), "target": language_name(target)}
+    name = language_name(target)
 
-    def request(line: str, template: str) -> str:
-        return template.format(text=_SPECIAL.sub("< |", " ".join(line.split())), **names)
+    def request(line: str, template: str, pairs: str = "") -> str:
+        line = _SPECIAL.sub("< |", " ".join(line.split()))
+        return template.format(target=name, terms=pairs, text=line)
 
-    messages = [Message("system", wording.system.format(**names))]
-    for line, translation in (*wording.examples, *previous):
-        messages.append(Message("user", request(line, wording.request)))
+    examples = _EXAMPLES.get((source, target), _ANY_ENGLISH if target == "en" else ())
+    messages: list[Message] = []
+    for line, translation in (*examples, *previous):
+        messages.append(Message("user", request(line, _REQUEST)))
         messages.append(Message("assistant", translation))
-    last = request(text, wording.insist if insist else wording.request)
-    if terms:
-        pairs = ", ".join(f"{term} = {translation}" for term, translation in terms.items())
-        last = wording.terms.format(terms=pairs, **names) + last
-    return [*messages, Message("user", last)]
+    pairs = ", ".join(f"{term} = {translation}" for term, translation in (terms or {}).items())
+    template = (_INSIST_TERMS if pairs else _INSIST) if insist else (_TERMS if pairs else _REQUEST)
+    return [*messages, Message("user", request(text, template, pairs))]
 
 
 def occurring_terms(text: str, glossary: Mapping[str, str]) -> dict[str, str]:
