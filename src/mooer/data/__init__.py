@@ -1,1 +1,5 @@
-"""Lists of recordings and what is known of them."""
+"""Lists of inputs: files, folders, globs, wav.scp and JSONL manifests."""
+
+from mooer.data.manifest import AUDIO_SUFFIXES, Item, inputs, safe_stem
+
+__all__ = ["AUDIO_SUFFIXES", "Item", "inputs", "safe_stem"]

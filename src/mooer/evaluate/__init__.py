@@ -1,1 +1,1 @@
-"""Error rates, scores and reports."""
+"""How good a recogniser is: alignments, error rates, BLEU, confidence, reports."""
