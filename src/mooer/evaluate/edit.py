@@ -81,7 +81,7 @@ def _next_row(
     row: NDArray[np.int32], token: np.int32, b: NDArray[np.int32], steps: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Distances after one more reference token; the insertions along the row are a running min."""
-    best: NDArray[np.int32] = row + 1
+    best = row + 1
     np.minimum(best[1:], row[:-1] + (b != token), out=best[1:])
     best -= steps
     np.minimum.accumulate(best, out=best)
@@ -92,9 +92,9 @@ def _next_row(
 def _last_row(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int32]:
     """Distances from the whole of `a` to every beginning of `b`."""
     steps = np.arange(len(b) + 1, dtype=np.int32)
-    row = steps.copy()
-    for token in a:
-        row = _next_row(row, token, b, steps)
+    row: NDArray[np.int32] = steps.copy()
+    for i in range(len(a)):
+        row = _next_row(row, a[i], b, steps)
     return row
 
 

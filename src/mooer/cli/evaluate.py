@@ -1,0 +1,111 @@
+"""`mooer evaluate`: error rates and translation scores of a model over manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(  # noqa: PLR0913, PLR0917 (one parameter an option: typer reads them)
+    manifests: Annotated[
+        list[Path], typer.Argument(metavar="MANIFEST...", help="JSONL manifests: audio, text.")
+    ],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of the model.")],
+    task: Annotated[str, typer.Option(help="asr (text) or ast (translation).")] = "asr",
+    to: Annotated[str, typer.Option(help="Target language of ast.")] = "en",
+    language: Annotated[
+        str | None, typer.Option(help="Language told to the model; it detects by default.")
+    ] = None,
+    use_language: Annotated[
+        bool, typer.Option("--use-language", help="Tell the model each line's own language.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many utterances of each manifest.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the JSON report here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with alignments here.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the confidence intervals.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON report.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Forget the results of an interrupted run.")
+    ] = False,
+) -> None:
+    """Score a model: WER, CER, MER, or BLEU and chrF, with 95 % intervals and speed.
+
+    Example: mooer evaluate test.jsonl --model whisper-base --limit 100
+
+    Example: mooer evaluate zh.jsonl en.jsonl -m whisper-base --use-language --report r.json --html r.html
+
+    Example: mooer evaluate zh.jsonl -m whisper-base --task ast --to en
+
+    An interrupted run with --report goes on where it stopped. Exit code 1: some inputs failed.
+    """  # noqa: E501 (an example is one line, to be copied)
+    from mooer.evaluate.benchmark import Plan, read_sets, run
+    from mooer.evaluate.journal import Journal
+    from mooer.evaluate.page import to_html
+    from mooer.evaluate.report import to_json, to_markdown, write_text
+    from mooer.infer import load
+    from mooer.text import find_language
+
+    plan = Plan(
+        tuple(map(str, manifests)),
+        model,
+        task=task,
+        to=find_language(to),
+        language=find_language(language) if language else None,
+        use_language=use_language,
+        limit=limit,
+        seed=seed,
+    )
+    read_sets(plan)  # a manifest with a mistake is told before a model is loaded
+    partial = None if report is None else report.with_name(report.name + ".partial.jsonl")
+    if partial is not None:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+    with Journal(partial, plan.head(), force=force) as journal:
+        if journal.finished:
+            typer.echo(f"going on after {len(journal.finished)} finished utterances", err=True)
+        with _progress() as on_progress:
+            result = run(plan, load(model), journal=journal, on_progress=on_progress)
+        if report is not None:
+            write_text(report, to_json(result))
+        if html is not None:
+            write_text(html, to_html(result))
+        journal.discard()
+    typer.echo(to_json(result) if as_json else to_markdown(result), nl=False)
+    for failure in result["failures"]:
+        typer.echo(f"failed: {failure['set']}/{failure['id']}: {failure['error']}", err=True)
+    if result["failures"]:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left on a terminal; a plain line for each tenth elsewhere."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        shown = [0]
+
+        def plain(done: int, total: int) -> None:
+            if done * 10 // total > shown[0] or done == total:
+                shown[0] = done * 10 // total
+                typer.echo(f"evaluated {done}/{total}", err=True)
+
+        yield plain
+        return
+    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("evaluating", total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
