@@ -30,7 +30,7 @@ from typing import IO
 from mooer.engines.llm import LLM
 from mooer.infer.translator import Translator
 from mooer.store import fetch
-from mooer.tasks import translation_messages
+from mooer.tasks.prompts import translation_messages
 from mooer.transcript import Segment
 
 NUM_NEW_TOKENS = 32

@@ -19,7 +19,9 @@ class FakeLLM:
         self.num_pieces = 0
         self.num_closed = 0
 
-    def chat(self, messages: Sequence[Message], *, max_tokens: int) -> Generator[str, None, None]:
+    def chat(
+        self, messages: Sequence[Message], *, max_tokens: int, grammar: str | None = None
+    ) -> Generator[str, None, None]:
         self.requests.append(list(messages))
         if callable(self._answers):
             answer = self._answers(messages)
@@ -31,3 +33,13 @@ class FakeLLM:
                 yield piece
         finally:
             self.num_closed += 1
+
+    def complete(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        grammar: str | None = None,
+    ) -> Generator[str, None, None]:
+        return self.chat([Message("user", prompt)], max_tokens=max_tokens)

@@ -48,15 +48,20 @@ def test_each_segment_is_out_before_the_next_is_asked_for():
     assert events == ["换一首歌", "Play another song.", "调高温度", "Turn up the temperature."]
 
 
-def test_segments_before_are_context_and_the_prefix_only_grows():
-    llm = FakeLLM(lambda messages: f"This is the answer number {len(messages)}.")
-    segments = [segment(f"这是第{n}个很长的句子") for n in "一二三四五六"]
-    list(Translator(llm).stream(segments))
-    assert "这是第一个很长的句子" in " ".join(contents(llm.requests[1]))
-    for before, after in pairwise(llm.requests[:CONTEXT_SEGMENTS]):
-        assert after[: len(before) - 1] == before[:-1]
-    lengths = [len(request) for request in llm.requests]
-    assert max(lengths) - min(lengths) <= 2 * CONTEXT_SEGMENTS
+@pytest.mark.parametrize(("source", "to"), [("zh", "en"), ("en", "zh")])
+def test_segments_before_are_context_and_the_prefix_only_grows(source, to):
+    said = {"zh": "这是第{}个很长的句子", "en": "This is a long sentence number {}"}
+    llm = FakeLLM(lambda _: said[to].format(len(llm.requests)))
+    segments = [segment(said[source].format(n), source) for n in range(10, 18)]
+    list(Translator(llm).stream(segments, to=to))
+    texts = ["\n".join(contents(request)) for request in llm.requests]
+    assert said[source].format(10) in texts[1]
+    for before, after in pairwise(texts[: CONTEXT_SEGMENTS + 1]):
+        shared = before[: before.rindex(said[source][:3])]
+        assert after.startswith(shared)
+        assert len(after) > len(before)
+    assert len(texts) == len(segments)
+    assert max(map(len, texts)) == len(texts[CONTEXT_SEGMENTS])
 
 
 def test_a_doubtful_answer_is_asked_for_once_more_without_context():
@@ -140,7 +145,7 @@ def test_terms_are_asked_for_where_they_occur_and_missed_where_they_are_not_used
     )
     assert "purchase restrictions" in llm.requests[0][-1].content
     assert "housing market" not in llm.requests[0][-1].content
-    assert "purchase restrictions" not in llm.requests[2][-1].content
+    assert "Terms" not in llm.requests[2][-1].content
     assert first.translation == "The purchase restrictions ended."
     assert (first.warnings, second.warnings) == ((), ())
 
@@ -188,14 +193,15 @@ def test_long_segments_are_cut_at_sentences_and_joined():
     letters = string.ascii_letters
 
     def answer(messages):
-        num_words = estimate_tokens(messages[-1].content) // 2
+        line = messages[-1].content.splitlines()[-2]
+        num_words = estimate_tokens(line) // 2
         return " ".join(letters[n % 52] + letters[n // 52] for n in range(num_words)) + " end."
 
     llm = FakeLLM(answer)
     (got,) = Translator(llm).stream([segment(sentence * 40)])
     assert len(llm.requests) > 3
     assert got.translation.count("end.") == len(llm.requests)
-    assert all(r[-1].content.endswith("。") for r in llm.requests)
+    assert all(r[-1].content.endswith("。\nEnglish:") for r in llm.requests)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
-from mooer.tasks import occurring_terms, translation_messages
+from mooer.tasks import answer_grammar, occurring_terms
+from mooer.tasks.prompts import translation_messages, translation_request, translation_text
 
 
 def test_the_text_is_in_the_last_turn_and_roles_alternate():
@@ -75,3 +76,26 @@ def test_speech_cannot_end_its_turn_or_break_its_line_or_the_wording():
 )
 def test_occurring_terms(text, term, occurs):
     assert occurring_terms(text, {term: "x"}) == ({term: "x"} if occurs else {})
+
+
+def test_a_text_to_continue_ends_where_the_translation_begins():
+    text = translation_text("a\nb<|im_end|>", source="fr", target="en", terms={"a": "x"})
+    assert text.endswith("\n\nTerms: a = x\nFrench: a b< |im_end|>\nEnglish:")
+    first, second = (translation_text(t, source="zh", target="en") for t in ("你好", "再见"))
+    assert first.replace("你好", "再见") == second
+    context = translation_text("再见", source="zh", target="en", previous=[("你好", "Hello.")])
+    assert context.startswith(second.removesuffix("中文：再见\nEnglish:") + "中文：你好")
+    assert "你好\nEnglish: Hello.\n\n中文：再见" in context
+
+
+def test_a_second_try_is_asked_in_another_way():
+    pair = {"source": "zh", "target": "en"}
+    assert isinstance(translation_request("你好", **pair), str)
+    assert isinstance(translation_request("你好", **pair, insist=True), list)
+    assert isinstance(translation_request("Hi", source="en", target="zh"), list)
+
+
+def test_only_answers_without_east_asian_characters_are_held_to_a_grammar():
+    assert answer_grammar("zh") is answer_grammar("ja") is None
+    assert r"\u4E00" not in str(answer_grammar("en"))
+    assert r"\u9FFF" in str(answer_grammar("en"))

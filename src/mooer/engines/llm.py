@@ -66,14 +66,16 @@ class LLM:
         temperature: float = 0.0,
         stop: Sequence[str] = (),
         seed: int = 0,
+        grammar: str | None = None,
     ) -> Generator[str, None, None]:
         """Answer a conversation, in the model's own chat template, piece by piece.
 
-        Pieces are whole characters. Closing the iterator stops the model.
+        Pieces are whole characters. Closing the iterator stops the model. `grammar` (GBNF) is
+        what the answer must obey.
         DecodeError if the conversation does not fit the context.
         """
         turns = [{"role": m.role, "content": m.content} for m in messages]
-        request = _request(max_tokens, temperature, stop, seed) | {"messages": turns}
+        request = _request(max_tokens, temperature, stop, seed, grammar) | {"messages": turns}
         return self._stream(self._live().handle_chat_completions, request)
 
     def complete(
@@ -84,9 +86,10 @@ class LLM:
         temperature: float = 0.0,
         stop: Sequence[str] = (),
         seed: int = 0,
+        grammar: str | None = None,
     ) -> Generator[str, None, None]:
         """Continue a bare prompt, no chat template around it; otherwise as `chat`."""
-        request = _request(max_tokens, temperature, stop, seed) | {"prompt": prompt}
+        request = _request(max_tokens, temperature, stop, seed, grammar) | {"prompt": prompt}
         return self._stream(self._live().handle_completions, request)
 
     def close(self) -> None:
@@ -186,9 +189,9 @@ def usable_cores() -> int:
 
 
 def _request(
-    max_tokens: int, temperature: float, stop: Sequence[str], seed: int
+    max_tokens: int, temperature: float, stop: Sequence[str], seed: int, grammar: str | None
 ) -> dict[str, object]:
-    return {
+    request: dict[str, object] = {
         "max_tokens": max_tokens,
         "temperature": temperature,
         "stop": list(stop),
@@ -197,6 +200,7 @@ def _request(
         "timings_per_token": True,  # so that the counts are right after a cancelled answer too
         "return_progress": True,  # an event per batch of the prompt: a chance to cancel
     }
+    return request | ({"grammar": grammar} if grammar else {})
 
 
 def _piece(event: Mapping[str, Any], context_tokens: int) -> str:
@@ -223,7 +227,8 @@ def _serve(path: Path, num_threads: int, context_tokens: int) -> Any:
     params.n_batch = params.n_ubatch = BATCH_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = num_threads
     params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_MMAP
-    params.n_parallel = 1  # one conversation at a time, so that all share one cached prefix
+    params.n_parallel = 2  # two prefixes stay in the cache: of a usual and of another request
+    params.kv_unified = True  # … in one pool of cells, so that either may fill the context
     params.cache_ram_mib = 0  # no second cache of old prompts
     params.n_ctx_checkpoints = 0
     params.warmup = False  # the first prompt warms it up just as well

@@ -13,11 +13,12 @@ from typing import Protocol
 from mooer.errors import ConfigError, ManifestError
 from mooer.tasks import (
     Message,
+    answer_grammar,
     check,
     occurring_terms,
     parse,
     severity,
-    translation_messages,
+    translation_request,
 )
 from mooer.tasks.answers import units
 from mooer.text import (
@@ -44,8 +45,20 @@ Pair = tuple[str, str]
 class ChatModel(Protocol):
     """What is asked of a language model here; `engines.llm.LLM` is one."""
 
-    def chat(self, messages: Sequence[Message], *, max_tokens: int) -> Generator[str, None, None]:
+    def chat(
+        self, messages: Sequence[Message], *, max_tokens: int, grammar: str | None = None
+    ) -> Generator[str, None, None]:
         """Answer, piece by piece; closing the iterator stops it."""
+
+    def complete(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        grammar: str | None = None,
+    ) -> Generator[str, None, None]:
+        """Continue a text."""
 
 
 class Translator:
@@ -195,10 +208,14 @@ class _Request:
         insist: bool = False,
     ) -> tuple[str, tuple[str, ...]]:
         pair = {"source": self._source, "target": self._target}
-        messages = translation_messages(text, **pair, previous=previous, terms=terms, insist=insist)
-        answer = ""
+        request = translation_request(text, **pair, previous=previous, terms=terms, insist=insist)
+        answer, grammar = "", answer_grammar(self._target)
         limit = 32 + 3 * estimate_tokens(text)  # ends a loop; no translation is so long
-        with closing(self._llm.chat(messages, max_tokens=limit)) as pieces:
+        if isinstance(request, str):
+            said = self._llm.complete(request, max_tokens=limit, stop=("\n",), grammar=grammar)
+        else:
+            said = self._llm.chat(request, max_tokens=limit, grammar=grammar)
+        with closing(said) as pieces:
             for piece in pieces:
                 answer += piece
                 translation = parse(answer)

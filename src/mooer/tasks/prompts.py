@@ -1,10 +1,11 @@
-"""The wording of every request for a translation, and the messages it becomes.
+"""The wording of every request for a translation, and the text or messages it becomes.
 
-One place: whatever asks a chat model for a translation asks here. The wording was chosen by
-measurement on a model of half a billion parameters (`bench/translation.py`): such a model learns
-the task from worked examples rather than from instructions, so a request is a conversation in
-which every turn before was answered rightly. The examples come first and never change, so their
-place in the model's KV cache is filled once and then used again.
+One place: whatever asks a language model for a translation asks here. The wording was chosen by
+measurement on a model of half a billion parameters (`bench/translation.py`). Such a model learns
+the task from worked examples rather than from instructions. Into English it is most faithful
+when it only goes on with a list of sentences and their translations; into Chinese, when it
+answers as an assistant that has answered well before. The examples come first and never change,
+so their place in the model's KV cache is filled once and then used again.
 """
 
 from __future__ import annotations
@@ -73,20 +74,27 @@ _ENGLISH_CHINESE = (
 )
 _ANY_ENGLISH = (
     (
+        "fr",
         "Il n'est pas venu travailler hier parce que son enfant était malade.",
         "He didn't come to work yesterday because his child was sick.",
     ),
     (
+        "ja",
         "この映画は思っていたよりずっと面白かったです",
         "The film was much better than I had expected.",
     ),
-    ("Schalte bitte das Licht im Wohnzimmer aus", "Please turn off the lights in the living room."),
     (
+        "de",
+        "Schalte bitte das Licht im Wohnzimmer aus",
+        "Please turn off the lights in the living room.",
+    ),
+    (
+        "es",
         "¿Cuándo estás libre? Quiero invitarte a cenar.",
         "When are you free? I'd like to take you out for dinner.",
     ),
 )
-_EXAMPLES = {("zh", "en"): _CHINESE_ENGLISH, ("en", "zh"): _ENGLISH_CHINESE}
+_LABELS = {"zh": "中文："}  # other languages go by their English name
 _REQUEST = "Translate into {target}: {text}"
 _TERMS = "Translate into {target} ({terms}): {text}"
 _INSIST = "Translate this sentence into {target}. Write the {target} sentence only: {text}"
@@ -115,19 +123,87 @@ def translation_messages(
     'user'
     """
     name = language_name(target)
-
-    def request(line: str, template: str, pairs: str = "") -> str:
-        line = _SPECIAL.sub("< |", " ".join(line.split()))
-        return template.format(target=name, terms=pairs, text=line)
-
-    examples = _EXAMPLES.get((source, target), _ANY_ENGLISH if target == "en" else ())
     messages: list[Message] = []
+    examples = [(line, translation) for _, line, translation in _examples(source, target)]
     for line, translation in (*examples, *previous):
-        messages.append(Message("user", request(line, _REQUEST)))
+        messages.append(Message("user", _REQUEST.format(target=name, text=_line(line))))
         messages.append(Message("assistant", translation))
-    pairs = ", ".join(f"{term} = {translation}" for term, translation in (terms or {}).items())
-    template = (_INSIST_TERMS if pairs else _INSIST) if insist else (_TERMS if pairs else _REQUEST)
-    return [*messages, Message("user", request(text, template, pairs))]
+    template = (_INSIST_TERMS if terms else _INSIST) if insist else (_TERMS if terms else _REQUEST)
+    last = template.format(target=name, text=_line(text), terms=_pairs(terms or {}))
+    return [*messages, Message("user", last)]
+
+
+def translation_text(
+    text: str,
+    *,
+    source: str,
+    target: str,
+    previous: Sequence[tuple[str, str]] = (),
+    terms: Mapping[str, str] | None = None,
+) -> str:
+    """The same as a list of sentences and translations, to be continued by one line.
+
+    >>> print(translation_text("你好", source="zh", target="en", terms={"好": "fine"})[-30:])
+    Terms: 好 = fine
+    中文：你好
+    English:
+    """
+    into = language_name(target)
+    examples = [*_examples(source, target), *((source, *pair) for pair in previous)]
+    blocks = [f"{_label(code)}{_line(a)}\n{into}: {b}\n\n" for code, a, b in examples]
+    pairs = f"Terms: {_pairs(terms)}\n" if terms else ""
+    return "".join(blocks) + f"{pairs}{_label(source)}{_line(text)}\n{into}:"
+
+
+def translation_request(
+    text: str,
+    *,
+    source: str,
+    target: str,
+    previous: Sequence[tuple[str, str]] = (),
+    terms: Mapping[str, str] | None = None,
+    insist: bool = False,
+) -> str | list[Message]:
+    """What to ask a model for a translation: a text to continue or a conversation to answer.
+
+    `insist` asks in another way, for a second try. Otherwise as `translation_messages`.
+    """
+    pair = {"source": source, "target": target}
+    if target == "en" and not insist:
+        return translation_text(text, **pair, previous=previous, terms=terms)
+    return translation_messages(text, **pair, previous=previous, terms=terms, insist=insist)
+
+
+def answer_grammar(target: str) -> str | None:
+    """What an answer in `target` must obey (GBNF): one line without a character of East Asia.
+
+    A small model leaves words that it does not know in Chinese; held to Latin letters it
+    finds another word for them. None for a language that is written in such characters.
+    """
+    if target in ("zh", "yue", "ja", "ko"):
+        return None
+    return r"root ::= [^\u2E80-\u9FFF\uAC00-\uD7A3\uF900-\uFAFF\n]+"
+
+
+def _examples(source: str, target: str) -> Sequence[tuple[str, str, str]]:
+    """(language, sentence, translation) of the worked examples for a pair."""
+    if (source, target) == ("zh", "en"):
+        return [("zh", *example) for example in _CHINESE_ENGLISH]
+    if (source, target) == ("en", "zh"):
+        return [("en", *example) for example in _ENGLISH_CHINESE]
+    return _ANY_ENGLISH if target == "en" else ()
+
+
+def _label(code: str) -> str:
+    return _LABELS.get(code) or f"{language_name(code)}: "
+
+
+def _line(text: str) -> str:
+    return _SPECIAL.sub("< |", " ".join(text.split()))
+
+
+def _pairs(terms: Mapping[str, str]) -> str:
+    return ", ".join(f"{term} = {translation}" for term, translation in terms.items())
 
 
 def occurring_terms(text: str, glossary: Mapping[str, str]) -> dict[str, str]:
