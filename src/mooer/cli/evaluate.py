@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 
-def evaluate(  # noqa: PLR0913, PLR0917 (one parameter an option: typer reads them)
+def evaluate(
     manifests: Annotated[
         list[Path], typer.Argument(metavar="MANIFEST...", help="JSONL manifests: audio, text.")
     ],

@@ -85,7 +85,8 @@ def _utterance(row: Mapping[str, Any]) -> str:
     glue = " " if row["metric"] == "wer" else ""
     text = glue.join(_token(*op) for op in row["ops"])
     counts = f"{row['errors']}/{row['reference_tokens']}"
-    return f'<div class="u">{head} · {language} · {counts}</div><div lang="{language}">{text}</div></div>'
+    head = f"{head} · {language} · {counts}</div>"
+    return f'<div class="u">{head}<div lang="{language}">{text}</div></div>'
 
 
 def _token(op: str, reference: str | None, hypothesis: str | None) -> str:

@@ -25,13 +25,13 @@ _TENS = {word: 10 * number for number, word in enumerate(_TEN_NAMES.split(), sta
 _SCALES = {"hundred": 100} | {
     word: 1000**power for power, word in enumerate(_SCALE_NAMES.split(), start=1)
 }
-_IRREGULAR = {  # ordinals whose stem changes
+# Ordinals whose stem changes. "ninth" is missing because it is in Whisper's: there it stays a word.
+_IRREGULAR = {
     "first": ("one", "st"),
     "second": ("two", "nd"),
     "third": ("three", "rd"),
     "fifth": ("five", "th"),
     "eighth": ("eight", "th"),
-    "ninth": ("nine", "th"),
     "twelfth": ("twelve", "th"),
 }
 _SIGNS = {"minus": "-", "negative": "-", "plus": "+", "positive": "+"}
