@@ -99,3 +99,4 @@ def test_only_answers_without_east_asian_characters_are_held_to_a_grammar():
     assert answer_grammar("zh") is answer_grammar("ja") is None
     assert r"\u4E00" not in str(answer_grammar("en"))
     assert r"\u9FFF" in str(answer_grammar("en"))
+    assert r"\n" not in str(answer_grammar("en"))  # or a continued list could never end

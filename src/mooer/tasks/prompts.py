@@ -175,14 +175,15 @@ def translation_request(
 
 
 def answer_grammar(target: str) -> str | None:
-    """What an answer in `target` must obey (GBNF): one line without a character of East Asia.
+    """What an answer in `target` must obey (GBNF): no character of East Asia.
 
     A small model leaves words that it does not know in Chinese; held to Latin letters it
-    finds another word for them. None for a language that is written in such characters.
+    finds another word for them. A new line is allowed: it is how an answer ends. None for a
+    language that is written in such characters.
     """
     if target in ("zh", "yue", "ja", "ko"):
         return None
-    return r"root ::= [^\u2E80-\u9FFF\uAC00-\uD7A3\uF900-\uFAFF\n]+"
+    return r"root ::= [^\u2E80-\u9FFF\uAC00-\uD7A3\uF900-\uFAFF]+"
 
 
 def _examples(source: str, target: str) -> Sequence[tuple[str, str, str]]:
