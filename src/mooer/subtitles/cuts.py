@@ -89,6 +89,8 @@ def _cut_cost(atoms: Sequence[Atom], i: int, j: int, options: SubtitleOptions) -
     whole = j == len(atoms) and i == 0
     if not whole and duration_s < options.min_duration_s:
         cost += 3.0 * (1 - duration_s / options.min_duration_s)
+    # Convex, so that two cues of equal length beat a full one and a scrap.
+    cost += 1.5 * (1 - min(1.0, line_load(_join(atoms[i:j]), options) / options.max_lines)) ** 2
     if j < len(atoms):
         gap_s = atoms[j].start_s - atoms[j - 1].end_s
         cost += _break_cost(atoms[j - 1].text, gap_s)
