@@ -1,6 +1,8 @@
 """`mooer evaluate` with a fake model."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -23,7 +25,8 @@ class Fake:
 
 @pytest.fixture
 def invoke(monkeypatch):
-    monkeypatch.setattr("mooer.infer.load", lambda name: Fake(), raising=False)
+    # The whole room is replaced: the real one imports the engines.
+    monkeypatch.setitem(sys.modules, "mooer.infer", SimpleNamespace(load=lambda name: Fake()))
     return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
 
 
@@ -53,7 +56,7 @@ def test_failures_are_told_by_the_exit_code(tmp_path, invoke):
 
 
 def test_wrong_usage_is_told_before_a_model_is_loaded(tmp_path, invoke, monkeypatch):
-    monkeypatch.setattr("mooer.infer.load", None, raising=False)
+    monkeypatch.setitem(sys.modules, "mooer.infer", SimpleNamespace(load=None))
     done = invoke(manifest(tmp_path, "a"), "-m", "fake", "--task", "asrr")
     assert isinstance(done.exception, ConfigError)
     assert invoke(manifest(tmp_path, "a")).exit_code == 2  # no model named
