@@ -1,5 +1,54 @@
-"""Speech large language models: recognise, translate, understand, answer."""
+"""Speech large language models: recognise, translate, understand, answer.
+
+>>> import mooer
+>>> model = mooer.load()                                   # doctest: +SKIP
+>>> model.transcribe("talk.mp3").text                      # doctest: +SKIP
+'欢迎大家来体验…'
+>>> print(model.translate("talk.mp3", to="en").render("srt"))   # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mooer.errors import MooerError
+    from mooer.infer import Model, RecognizeOptions, load, load_glossary
+    from mooer.transcript import Segment, Transcript, Word
+
+_FACE = {  # name -> module; imported at first use, so that `import mooer` is quick
+    "Model": "mooer.infer",
+    "MooerError": "mooer.errors",
+    "RecognizeOptions": "mooer.infer",
+    "Segment": "mooer.transcript",
+    "Transcript": "mooer.transcript",
+    "Word": "mooer.transcript",
+    "load": "mooer.infer",
+    "load_glossary": "mooer.infer",
+}
+
+__all__ = [
+    "Model",
+    "MooerError",
+    "RecognizeOptions",
+    "Segment",
+    "Transcript",
+    "Word",
+    "__version__",
+    "load",
+    "load_glossary",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module 'mooer' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

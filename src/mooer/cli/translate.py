@@ -1,14 +1,118 @@
-"""Print translations on the terminal while they are written."""
+"""`mooer translate`: what is said, in another language, on the terminal while it is written."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from mooer.cli.transcribe import (
+    AsJson,
+    Beam,
+    Force,
+    Format,
+    Hotwords,
+    Inputs,
+    Language,
+    ModelName,
+    Out,
+    Prompt,
+    Threads,
+    Words,
+)
 
 if TYPE_CHECKING:  # the translator is heavy, and `mooer --help` must not wait for it
+    from mooer.data.manifest import Item
     from mooer.infer.translator import Translator
-    from mooer.transcript import Segment
+    from mooer.transcript import Segment, Transcript
+
+
+def translate(
+    inputs: Inputs,
+    to: Annotated[str, typer.Option("--to", "-t", help="Target language: en, or zh from en.")] = (
+        "en"
+    ),
+    llm: Annotated[str, typer.Option(help="The LLM that translates: a name or a GGUF file.")] = (
+        "qwen2.5-0.5b"
+    ),
+    glossary: Annotated[
+        Path | None, typer.Option(help="Terms, one a line: source, tab, target.")
+    ] = None,
+    bilingual: Annotated[bool, typer.Option("--bilingual", help="Keep the original too.")] = False,
+    model: ModelName = "default",
+    language: Language = None,
+    words: Words = False,
+    format: Format = "txt",
+    out: Out = None,
+    force: Force = False,
+    beam: Beam = 5,
+    prompt: Prompt = "",
+    hotwords: Hotwords = "",
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write down what is said in another language.
+
+    Example: mooer translate meeting.m4a --to en
+
+    Example: mooer translate --bilingual --format srt --out subtitles/ film.mp4
+
+    Example: mooer translate talk.mp3 --to zh --glossary terms.tsv
+
+    Pairs: Chinese to English, English to Chinese, any other language to English.
+    """
+    from mooer.cli.batch import Job, from_terminal, run_batch
+    from mooer.cli.output import Output, parse_formats
+    from mooer.subtitles import SubtitleOptions
+
+    formats = ("json",) if as_json else parse_formats(format)
+    options = SubtitleOptions(bilingual=bilingual, translation=not bilingual)
+    output = Output(out, formats, options, force)
+
+    def start() -> Job:
+        from mooer.cli.progress import AudioProgress
+        from mooer.infer import RecognizeOptions, load, load_glossary
+        from mooer.infer.translator import check_pair
+        from mooer.text import find_language
+
+        terms = load_glossary(glossary) if glossary else None
+        target = find_language(to)
+        if language:
+            check_pair(language, to)
+        loaded = load(model, llm=llm, num_threads=threads)
+        recognize = RecognizeOptions(
+            language=language, beam_size=beam, prompt=prompt, hotwords=hotwords, words=words
+        )
+
+        def job(item: Item) -> Transcript:
+            translator = loaded.translator
+            # A line that grows and a bar that is drawn anew would write over each other.
+            bar = not (output.streams and sys.stdout.isatty())
+            with AudioProgress(item.id, enabled=bar) as progress:
+                run = loaded.recognizer.run(from_terminal(item), recognize, on_progress=progress)
+                if output.streams:
+                    segments = list(
+                        print_translations(
+                            translator, run, to=to, glossary=terms, bilingual=bilingual
+                        )
+                    )
+                else:
+                    segments = list(translator.stream(run, to=to, glossary=terms))
+            versions = {**loaded.recognizer.versions, "translator": translator.name}
+            return replace(
+                run.transcript(segments),
+                task="ast",
+                translation_language=target,
+                versions=versions,
+            )
+
+        return job
+
+    run_batch(inputs, output, start)
 
 
 def print_translations(

@@ -1,1 +1,19 @@
 """Where the rooms meet: sound in, transcripts out."""
+
+from __future__ import annotations
+
+from mooer.infer.model import DEFAULT_LLM, DEFAULT_MODEL, Model, load
+from mooer.infer.recognizer import RecognizeOptions, Recognizer, Run
+from mooer.infer.translator import Translator, load_glossary
+
+__all__ = [
+    "DEFAULT_LLM",
+    "DEFAULT_MODEL",
+    "Model",
+    "RecognizeOptions",
+    "Recognizer",
+    "Run",
+    "Translator",
+    "load",
+    "load_glossary",
+]

@@ -1,0 +1,73 @@
+"""Many inputs in one command: what is done is skipped, what fails does not stop the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from mooer.cli.output import Output, say
+from mooer.data.manifest import Item, inputs
+from mooer.errors import ConfigError, MooerError, OutputError, StoreError
+from mooer.transcript import Transcript
+
+Job = Callable[[Item], Transcript]
+
+
+def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]) -> None:
+    """Give every input to the job that `start` makes, and its result to `output`.
+
+    One bad input is told when it happens and again at the end, with exit code 1. What would fail
+    for all inputs alike (weights, options, a full disk) ends the run at once.
+    """
+    items = inputs(arguments)
+    output.prepare()
+    waiting = [item for item in items if not output.is_done(item)]
+    if num_done := len(items) - len(waiting):
+        say(f"{num_done} of {len(items)} are there already (--force does them again)")
+    if not waiting:
+        return
+    _check_first(waiting)
+    job = start()
+    failures: list[tuple[Item, str]] = []
+    many = len(items) > 1
+    for item in waiting:
+        if many and output.streams:
+            print(f"== {item.id}", flush=True)  # noqa: T201 (which input the lines are of)
+        try:
+            transcript = job(item)
+            for warning in transcript.warnings:
+                say(f"warning: {item.id}: {warning}")
+            if not transcript.segments:
+                say(f"{item.id}: no speech was found")
+            output.write(item, transcript, many=many)
+        except (ConfigError, OutputError, StoreError):
+            raise
+        except MooerError as error:
+            if not many:
+                raise
+            failures.append((item, str(error)))
+            say(f"error: {item.id}: {error}")
+    if failures:
+        say(f"{len(failures)} of {len(waiting)} inputs failed:")
+        for item, reason in failures:
+            say(f"  {item.path}: {reason}")
+        raise typer.Exit(1)
+
+
+def _check_first(items: Sequence[Item]) -> None:
+    """If not one of the inputs exists, say so before weights are fetched and loaded."""
+    missing = [item for item in items if item.path != "-" and not Path(item.path).exists()]
+    if len(missing) == len(items):
+        names = ", ".join(repr(item.path) for item in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ConfigError(f"no such file: {names}{more}; check the path")
+
+
+def from_terminal(item: Item) -> str:
+    """The path of an item as a source; a person who types into standard input is warned."""
+    if item.path == "-" and sys.stdin.isatty():
+        say("reading audio from standard input: pipe a file into it, or press ctrl-C")
+    return item.path

@@ -1,0 +1,123 @@
+"""`mooer transcribe`: recordings to text and subtitles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mooer.data.manifest import Item
+    from mooer.transcript import Transcript
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders, 'globs', wav.scp, manifest.jsonl, or - for standard input.",
+    ),
+]
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="Name in `mooer models list`, or a folder.")
+]
+Language = Annotated[
+    str | None, typer.Option("--language", "-l", help="Spoken language; detected by default.")
+]
+Words = Annotated[bool, typer.Option("--words", help="Keep the times of words.")]
+Format = Annotated[
+    str, typer.Option("--format", "-f", help="txt, srt, vtt, tsv, json; several with --out.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for one file an input (a.mp3 -> a.srt).")
+]
+Force = Annotated[bool, typer.Option("--force", help="Do again what is there already.")]
+Beam = Annotated[int, typer.Option("--beam", help="Beam size; 1 is greedy and quicker.")]
+Temperatures = Annotated[
+    str, typer.Option(help="Tried in turn where the text looks invented; 'none' for no more tries.")
+]
+Prompt = Annotated[str, typer.Option(help="Text in whose style and spelling to go on.")]
+Hotwords = Annotated[str, typer.Option(help="Names and terms to expect: 'MooER, Paraformer'.")]
+Script = Annotated[str, typer.Option(help="Of Chinese: hans (Simplified) or hant (Traditional).")]
+Threads = Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+
+
+def transcribe(
+    inputs: Inputs,
+    model: ModelName = "default",
+    language: Language = None,
+    words: Words = False,
+    format: Format = "txt",
+    out: Out = None,
+    force: Force = False,
+    beam: Beam = 5,
+    temperatures: Temperatures = "0.4,0.8",
+    prompt: Prompt = "",
+    hotwords: Hotwords = "",
+    script: Script = "hans",
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write down what is said in audio or video.
+
+    Example: mooer transcribe talk.mp3
+
+    Example: mooer transcribe --words --format srt,json --out subtitles/ recordings/
+
+    Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
+
+    Files that are there already are not done again. Exit code 1: some inputs failed.
+    """
+    from mooer.cli.batch import Job, run_batch
+    from mooer.cli.output import Output, parse_formats
+    from mooer.subtitles import SubtitleOptions
+
+    formats = ("json",) if as_json else parse_formats(format)
+    output = Output(out, formats, SubtitleOptions(), force)
+
+    def start() -> Job:
+        from mooer.infer import RecognizeOptions, load
+
+        options = RecognizeOptions(
+            language=language,
+            beam_size=beam,
+            temperatures=parse_temperatures(temperatures),
+            prompt=prompt,
+            hotwords=hotwords,
+            script=script,
+            words=words,
+        )
+        recognizer = load(model, num_threads=threads).recognizer
+
+        def job(item: Item) -> Transcript:
+            from mooer.cli.batch import from_terminal
+            from mooer.cli.progress import AudioProgress
+
+            with AudioProgress(item.id) as progress:
+                run = recognizer.run(from_terminal(item), options, on_progress=progress)
+                segments = []
+                for segment in run:
+                    segments.append(segment)
+                    if output.streams:
+                        print(segment.text, flush=True)  # noqa: T201
+            return run.transcript(segments)
+
+        return job
+
+    run_batch(inputs, output, start)
+
+
+def parse_temperatures(text: str) -> tuple[float, ...]:
+    """Temperatures of "0.4,0.8"; ConfigError if they are not numbers between 0 and 2."""
+    from mooer.errors import ConfigError
+
+    if text.strip().lower() in ("", "none"):
+        return ()
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = (-1.0,)
+    if not all(0 < value <= 2 for value in values):
+        raise ConfigError(f"temperatures must be numbers above 0 like 0.4,0.8, not {text!r}")
+    return values

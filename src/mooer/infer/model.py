@@ -1,0 +1,150 @@
+"""The model that a user holds: weights by name, recognition and translation by call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from mooer.audio.vad import SpeechModel, VadOptions
+from mooer.audio.wave import Source
+from mooer.engines.llm import LLM, usable_cores
+from mooer.engines.whisper import Whisper
+from mooer.errors import ModelError
+from mooer.infer.recognizer import RecognizeOptions, Recognizer, Run
+from mooer.infer.translator import OnText, Translator, check_pair
+from mooer.store import fetch
+from mooer.text import find_language
+from mooer.transcript import Segment, Transcript
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+DEFAULT_MODEL = "whisper-base"
+DEFAULT_LLM = "qwen2.5-0.5b"
+
+
+class Options(TypedDict, total=False):
+    """Fields of `RecognizeOptions`, all optional, as keyword arguments."""
+
+    language: str | None
+    task: str
+    beam_size: int
+    temperatures: tuple[float, ...]
+    prompt: str
+    hotwords: str
+    script: str
+    words: bool
+    vad: VadOptions
+    max_chunk_s: float
+    batch_size: int
+
+
+def load(
+    name: str = "default",
+    *,
+    llm: str = DEFAULT_LLM,
+    num_threads: int | None = None,
+    offline: bool | None = None,
+) -> Model:
+    """A model by its name in the catalog, or by the folder of its files; fetched if need be.
+
+    `llm` translates; it is fetched and loaded only when a translation is asked for.
+    StoreError if weights cannot be had, ModelError if they are not what they should be.
+    """
+    name = DEFAULT_MODEL if name == "default" else name
+    folder = fetch(name, offline=offline)
+    threads = num_threads or usable_cores()
+    if not (folder / "model.bin").is_file():
+        raise ModelError(
+            f"{name} is no recogniser (no model.bin in it): `mooer models list` shows which are"
+        )
+    vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
+    versions = {"mooer": version("mooer"), "ctranslate2": version("ctranslate2")}
+    recognizer = Recognizer(
+        Whisper(folder, num_threads=threads), vad, name=Path(name).name, versions=versions
+    )
+    return Model(recognizer, llm=llm, num_threads=threads, offline=offline)
+
+
+class Model:
+    """A recogniser, and a translator that is loaded at its first use."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        *,
+        llm: str = DEFAULT_LLM,
+        num_threads: int | None = None,
+        offline: bool | None = None,
+    ) -> None:
+        self.recognizer = recognizer
+        self._llm_name = llm
+        self._num_threads = num_threads
+        self._offline = offline
+        self._translator: Translator | None = None
+
+    @property
+    def translator(self) -> Translator:
+        """The LLM as translator; fetched and loaded at the first call."""
+        if self._translator is None:
+            path = fetch(self._llm_name, offline=self._offline)
+            self._translator = Translator(
+                LLM(path, num_threads=self._num_threads), name=self._llm_name
+            )
+        return self._translator
+
+    def transcribe(
+        self, source: Source, *, rate_hz: int | None = None, **options: Unpack[Options]
+    ) -> Transcript:
+        """What is said in a file, in bytes, or in samples [T] or [T, C] of `rate_hz`.
+
+        AudioError if it cannot be read, ConfigError for an option that makes no sense.
+        """
+        return self.recognizer.transcribe(source, RecognizeOptions(**options), rate_hz=rate_hz)
+
+    def stream(
+        self, source: Source, *, rate_hz: int | None = None, **options: Unpack[Options]
+    ) -> Run:
+        """The same by segments: iterate it; at the end ask its `transcript(segments)`."""
+        return self.recognizer.run(source, RecognizeOptions(**options), rate_hz=rate_hz)
+
+    def translate(
+        self,
+        source: Source | Transcript,
+        to: str = "en",
+        *,
+        glossary: Mapping[str, str] | None = None,
+        rate_hz: int | None = None,
+        **options: Unpack[Options],
+    ) -> Transcript:
+        """A transcript whose segments carry a translation into the language `to`."""
+        if isinstance(source, Transcript):
+            transcript = source
+        else:
+            self._check_pair(options, to)
+            transcript = self.transcribe(source, rate_hz=rate_hz, **options)
+        return self.translator.translate(transcript, to=to, glossary=glossary)
+
+    def stream_translation(
+        self,
+        source: Source,
+        to: str = "en",
+        *,
+        glossary: Mapping[str, str] | None = None,
+        on_text: OnText | None = None,
+        **options: Unpack[Options],
+    ) -> Iterator[Segment]:
+        """Segments with their translation, each as soon as it is done."""
+        self._check_pair(options, to)
+        run = self.stream(source, **options)
+        return self.translator.stream(run, to=to, glossary=glossary, on_text=on_text)
+
+    def _check_pair(self, options: Options, to: str) -> None:
+        """Refuse an impossible pair before minutes are spent on recognition."""
+        language = options.get("language")
+        if language:
+            check_pair(language, to)
+        else:
+            find_language(to)
