@@ -20,11 +20,11 @@ from mooer.audio.resample import check_rate
 from mooer.errors import AudioError
 
 _FORMATS = (
-    "wav w64 aiff caf au voc nistsphere flac mp3 aac loas ogg matroska webm mov mp4 m4a 3gp "
+    "wav w64 aiff caf au voc nistsphere flac mp3 aac ogg matroska webm mov mp4 m4a 3gp "
     "amr amrnb amrwb asf wv tta ape ac3 eac3 dts mpc mpc8 avi mpegts mpeg flv"
 )
 _CODECS = (
-    "aac aac_fixed aac_latm ac3 eac3 alac amrnb amrwb libopencore_amrnb libopencore_amrwb ape "
+    "aac ac3 eac3 alac amrnb amrwb libopencore_amrnb libopencore_amrwb ape "
     "dca flac g722 g723_1 g726 g726le g729 gsm gsm_ms ilbc mp1float mp1 mp2float mp2 mp3float mp3 "
     "mpc7 mpc8 nellymoser opus libopus speex truespeech tta vorbis wavpack wmav1 wmav2 wmapro "
     "wmalossless wmavoice adpcm_ms adpcm_ima_wav adpcm_ima_qt adpcm_yamaha adpcm_swf adpcm_g722 "
@@ -60,12 +60,13 @@ class Container:
         self._file = self._open()
         try:
             self._stream = self._choose()
+            self.num_channels = _plain_layout(self._stream.codec_context)
+            self._refuse_usac(self._stream.codec_context.extradata)
             check_rate(self._stream.codec_context.sample_rate, self.name)
         except BaseException:
             self.close()
             raise
         self.rate_hz: int = self._stream.codec_context.sample_rate
-        self.num_channels: int = self._stream.codec_context.channels
         self.codec: str = self._stream.codec_context.name
         self.format: str = self._file.format.name.split(",")[0]
         self.duration_s = self._claimed_s()
@@ -77,11 +78,15 @@ class Container:
     # ------------------------------------------------------------ opening
 
     def _open(self) -> Any:
+        start, options = self._reader.start, _OPTIONS
+        if start[:4] in (b"RIFF", b"RF64") and start[8:] == b"WAVE":
+            # The header says everything; looking on into the sound takes most of the time.
+            options = _OPTIONS | {"probesize": "4096"}
         try:
             file = av.open(
                 self._reader,
                 "r",
-                container_options=_OPTIONS,
+                container_options=options,
                 metadata_errors="replace",
                 buffer_size=_BUFFER_BYTES,
                 io_open=_refuse,
@@ -122,6 +127,14 @@ class Container:
             place = tracks.index(chosen) + 1
             self.notes.append(f"of {len(tracks)} sound tracks number {place} was read")
         return chosen
+
+    def _refuse_usac(self, extradata: bytes | None) -> None:
+        """`AudioError` for xHE-AAC, whose decoder makes channel layouts unsafe to PyAV."""
+        if self._stream.codec_context.name != "aac" or not extradata or len(extradata) < 2:
+            return
+        first = int.from_bytes(extradata[:2], "big")
+        if first >> 11 == 31 and (first >> 5 & 0x3F) + 32 == 42:
+            raise AudioError(f"{self.name} is coded in xHE-AAC: convert it to m4a (AAC-LC) or wav")
 
     def _claimed_s(self) -> float | None:
         stream, seconds = self._stream, None
@@ -180,6 +193,7 @@ class Container:
     def _frames(self) -> Iterator[Any]:
         """Decoded frames; damaged packets are skipped, a damaged index ends the file."""
         packets = self._file.demux(self._stream)
+        aac = self._stream.codec_context.name == "aac"
         num_damaged = 0
         while True:
             try:
@@ -190,6 +204,8 @@ class Container:
                 packet = None
             self._reader.check()
             self._reader.progress()
+            if packet and aac and packet.has_sidedata("new_extradata"):
+                self._refuse_usac(bytes(packet.get_sidedata("new_extradata")))
             try:
                 yield from packet.decode() if packet else self._stream.codec_context.decode(None)
             except EOFError:
@@ -247,6 +263,20 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise AudioError("the file asks for another file, which is refused: convert it to wav or flac")
 
 
+def _plain_layout(codec: Any) -> int:
+    """Number of channels of a decoder not yet opened, whose layout is made a plain count.
+
+    PyAV (to 18.1 at least) frees the map of a custom layout, as 8 channels in aiff have it, once
+    with every frame: a crash, or worse. The one read of `codec.layout` here frees it too, so it
+    must be replaced before anything else looks at it.
+    """
+    layout = codec.layout
+    num_channels: int = layout.nb_channels
+    if num_channels > 0:
+        codec.layout = f"{num_channels} channels"
+    return num_channels
+
+
 def _planes(frame: Any, sample_format: str, num_channels: int) -> list[NDArray[Any]]:
     """Views of a frame's samples: [T] for each channel, or all interleaved in one [T * C]."""
     planar = sample_format.endswith("p")
@@ -287,6 +317,7 @@ _MAGIC = {
     b"#EXTM3U": "a playlist",
     b"ffconcat": "a playlist",
     b"[playlist]": "a playlist",
+    b"FORM": "a damaged aiff file",
     b"RIFF": "a damaged wav or avi file",
     b"fLaC": "a damaged flac file",
     b"OggS": "a damaged ogg file",

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from mooer.errors import AudioError
 
+_START_BYTES = 12  # enough to tell containers apart
 _HEAD_BYTES = 4096
 _SPOOL_BYTES = 32 << 30  # about two days of CD sound, and far beyond any recording
 _MIB = 1 << 20
@@ -30,7 +31,8 @@ class Reader:
     """A binary file as PyAV wants it; `close` closes what was opened here and nothing else.
 
     A failure inside a callback cannot travel through FFmpeg. It is kept in `failure`, FFmpeg
-    sees the end of the file, and the caller raises it (`check`).
+    sees the end of the file, and the caller raises it (`check`). `start` holds the first bytes,
+    `head` more of them, as far as FFmpeg has read.
     """
 
     def __init__(self, file: BinaryIO, name: str, *, owned: bool, start: bytes = b"") -> None:
@@ -45,6 +47,9 @@ class Reader:
         self._size = file.seek(0, os.SEEK_END) - self._origin if self._seekable else None
         if self._seekable:
             file.seek(self._origin)
+            start = file.read(_START_BYTES) or b""
+            file.seek(self._origin)
+        self.start = start[:_START_BYTES]
         self._idle_bytes = 0
 
     @property
@@ -160,7 +165,7 @@ def _readable(file: BinaryIO, name: str, *, owned: bool) -> Reader:
     if _is_seekable(file):
         return Reader(file, name, owned=owned)
     start = b""
-    while len(start) < 12 and (piece := file.read(12 - len(start))):
+    while len(start) < _START_BYTES and (piece := file.read(_START_BYTES - len(start))):
         if not isinstance(piece, bytes):
             raise AudioError(f"{name} gives text: open it in binary mode")
         start += piece
