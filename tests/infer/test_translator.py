@@ -8,7 +8,6 @@ from tests.fakes import FakeLLM
 
 from mooer.errors import ConfigError, ManifestError
 from mooer.infer.translator import (
-    CONTEXT_SEGMENTS,
     PIECE_TOKENS,
     Translator,
     check_pair,
@@ -53,20 +52,30 @@ def test_segments_before_are_context_and_the_prefix_only_grows(source, to):
     said = {"zh": "这是第{}个很长的句子", "en": "This is a long sentence number {}"}
     llm = FakeLLM(lambda _: said[to].format(len(llm.requests)))
     segments = [segment(said[source].format(n), source) for n in range(10, 18)]
-    list(Translator(llm).stream(segments, to=to))
+    list(Translator(llm, context_segments=4).stream(segments, to=to))
     texts = ["\n".join(contents(request)) for request in llm.requests]
     assert said[source].format(10) in texts[1]
-    for before, after in pairwise(texts[: CONTEXT_SEGMENTS + 1]):
+    for before, after in pairwise(texts[: 4 + 1]):
         shared = before[: before.rindex(said[source][:3])]
         assert after.startswith(shared)
         assert len(after) > len(before)
     assert len(texts) == len(segments)
-    assert max(map(len, texts)) == len(texts[CONTEXT_SEGMENTS])
+    assert max(map(len, texts)) == len(texts[4])
+
+
+def test_without_context_every_request_stands_alone():
+    for num_context, expected in ((0, False), (1, True)):
+        llm = FakeLLM(["Good evening.", "Play another song.", "Turn up the temperature."])
+        translator = Translator(llm, context_segments=num_context)
+        list(translator.stream([segment(t) for t in ("晚上好", "换一首歌", "调高温度")]))
+        text = "\n".join(contents(llm.requests[2]))
+        assert ("换一首歌" in text) is expected
+        assert "晚上好" not in text
 
 
 def test_a_doubtful_answer_is_asked_for_once_more_without_context():
     llm = FakeLLM(["Fine.", "As an AI language model, I cannot do that.", "Turn it up."])
-    _, got = Translator(llm).stream([segment("很好"), segment("调高温度")])
+    _, got = Translator(llm, context_segments=2).stream([segment("很好"), segment("调高温度")])
     assert (got.translation, got.warnings) == ("Turn it up.", ())
     assert len(llm.requests) == 3
     assert "很好" in " ".join(contents(llm.requests[1]))
@@ -88,7 +97,8 @@ def test_the_better_of_two_doubtful_answers_is_kept_with_its_warning():
 
 def test_a_doubtful_translation_is_no_context_for_the_next():
     llm = FakeLLM(["调高温度吧", "调高温度吧", "Good evening."])
-    first, second = Translator(llm).stream([segment("调高温度"), segment("晚上好")])
+    translator = Translator(llm, context_segments=2)
+    first, second = translator.stream([segment("调高温度"), segment("晚上好")])
     assert "translation_language" in first.warnings
     assert "调高温度" not in " ".join(contents(llm.requests[2]))
     assert second.warnings == ()
