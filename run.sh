@@ -26,7 +26,7 @@ show() { # run a command on a clip, after showing it
     printf '\n$ mooer'
     printf ' %s' "$@"
     printf '\n'
-    (cd -- "$root" && exec "$mooer" -q "$@") || exit
+    (cd -- "$root" && exec "$mooer" "$@") || exit
 }
 
 printf '%s: two short clips, heard and translated on this machine alone\n' "$("$mooer" --version)"

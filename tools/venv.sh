@@ -70,7 +70,7 @@ prepare() {
         if [[ -e "$venv/.unfinished" ]] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
             fresh=--clear
         fi
-        say "making .venv with $("$python" -V 2>&1) and what $stamp needs (once; one to three" \
+        say "making .venv with $("$python" -V 2>&1) and the packages mooer needs (once; one to three" \
             "minutes on a usual line)"
         if [[ -n "$fresh" ]]; then
             mkdir -p "$venv"
