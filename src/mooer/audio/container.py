@@ -6,6 +6,7 @@ What FFmpeg may do is listed: the demuxers below read one file from front to bac
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -39,6 +40,7 @@ _OPTIONS = {
     "protocol_whitelist": "none",
 }
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+_UNKNOWN_BYTES = 0x7FFF0000  # from here on programs that write to a pipe put what they like
 _PIECE_VALUES = 1 << 17  # samples of all channels that are decoded before they are mixed
 _BUFFER_BYTES = 1 << 16
 _TIMED = ("mov", "matroska")  # their timestamps can be trusted
@@ -142,11 +144,10 @@ class Container:
             seconds = float(stream.duration * stream.time_base)
         elif self._file.duration is not None:
             seconds = self._file.duration / av.time_base
-        if seconds is None or not 0 < seconds < 1e9:
-            return None
-        # Recorders that write to a pipe put the largest number there is.
-        size_bytes = seconds * (stream.codec_context.bit_rate or 0) / 8
-        return None if self.format == "wav" and size_bytes > 0x7FFF0000 else seconds
+        if self.format == "wav":
+            # FFmpeg shortens the claim to the size of the file: a cut would go unnoticed.
+            seconds = _riff_claim_s(self._reader.head, seconds)
+        return seconds if seconds is not None and 0 < seconds < 1e9 else None
 
     @property
     def claim_is_exact(self) -> bool:
@@ -257,6 +258,19 @@ class _Clock:
             self._container.note_gap(self._played_s, missing_s)
         self._played_s += missing_s + frame.samples / rate_hz
         return round(missing_s * rate_hz)
+
+
+def _riff_claim_s(head: bytes, otherwise: float | None) -> float | None:
+    """Length by the chunks of a PCM wav file; None if the recorder left it open."""
+    at, bytes_per_s = 12, 0
+    while head[:4] == b"RIFF" and at + 24 < len(head):
+        name, size = struct.unpack_from("<4sI", head, at)
+        if name == b"fmt " and head[at + 8] in (1, 3, 6, 7, 0xFE):  # no packed codecs
+            bytes_per_s = int.from_bytes(head[at + 16 : at + 20], "little")
+        if name == b"data" and bytes_per_s:
+            return size / bytes_per_s if 0 < size < _UNKNOWN_BYTES else None
+        at += 8 + size + size % 2
+    return otherwise
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:

@@ -49,6 +49,8 @@ class Reader:
             file.seek(self._origin)
             start = file.read(_START_BYTES) or b""
             file.seek(self._origin)
+        if not isinstance(start, bytes):
+            raise AudioError(f"{name} gives text: open it in binary mode")
         self.start = start[:_START_BYTES]
         self._idle_bytes = 0
 
