@@ -7,7 +7,8 @@ Speed compares llama.cpp, as `mooer` runs it, with transformers (fp32 and bf16) 
 same GGUF: same prompts, greedy, same number of new tokens, runs interleaved, medians. It needs
 torch in an environment of its own, whose interpreter `--python` names:
 
-    python -m venv venv-torch && venv-torch/bin/pip install torch==2.13.0 transformers gguf
+    python -m venv venv-torch
+    venv-torch/bin/pip install torch==2.13.0 transformers gguf accelerate
 
 Quality translates the true transcripts of the shared development sets, so it holds no errors of
 recognition: BLEU and chrF of sacrebleu (pip install 'mooer[evaluate]').
@@ -22,6 +23,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,17 +80,21 @@ class Transformers:
 
     def __init__(self, python: str, path: Path, dtype: str, num_threads: int) -> None:
         command = [python, "-c", TRANSFORMERS, str(path), dtype, str(num_threads)]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
         self._process = subprocess.Popen(
             [*command, str(NUM_NEW_TOKENS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
         )
         if self._output.readline().strip() != "ready":
+            self._process.wait()
+            self._errors.seek(0)
+            reason = self._errors.read().strip().rpartition("\n")[2]
             sys.exit(
-                f"{python} cannot run the model by transformers: "
-                f"{python} -m pip install torch==2.13.0 transformers gguf"
+                f"{python} cannot run the model by transformers ({reason}): "
+                f"{python} -m pip install torch==2.13.0 transformers gguf accelerate"
             )
 
     @property
