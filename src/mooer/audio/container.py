@@ -1,4 +1,4 @@
-"""Decoding of any sound file by the FFmpeg libraries inside PyAV, a second at a time.
+"""Decoding of any sound file by the FFmpeg libraries inside PyAV, piece by piece.
 
 What FFmpeg may do is listed: the demuxers below read one file from front to back, so playlists
 (HLS, DASH, concat, SDP) are refused, nested opening is refused, and video is never decoded.
@@ -41,7 +41,8 @@ _OPTIONS = {
 }
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _UNKNOWN_BYTES = 0x7FFF0000  # from here on programs that write to a pipe put what they like
-_PIECE_VALUES = 1 << 17  # samples of all channels that are decoded before they are mixed
+_PIECE_VALUES = 1 << 17  # most samples of all channels that are decoded before they are mixed
+_PIECE_S = 0.5
 _BUFFER_BYTES = 1 << 16
 _TIMED = ("mov", "matroska")  # their timestamps can be trusted
 _MIN_GAP_S, _MAX_GAP_S = 0.1, 600.0
@@ -162,17 +163,17 @@ class Container:
     # ------------------------------------------------------------ decoding
 
     def pieces(self, mixer: Mixer) -> Iterator[tuple[Floats, int]]:
-        """Mono float32 [T] and its rate, about a second at a time, mixed by `mixer`.
+        """Mono float32 [T] and its rate, at most half a second at a time, mixed by `mixer`.
 
         A change of rate or of channels in mid-stream ends a piece.
         """
         parts: list[list[NDArray[Any]]] = []
-        num_values, current = 0, None
+        num_values, most_values, current = 0, 0, None
         clock = _Clock(self)
         for frame in self._frames():
             rate_hz = frame.sample_rate
             layout = (frame.format.name, frame.layout.nb_channels, rate_hz)
-            if layout != current or num_values > _PIECE_VALUES:
+            if layout != current or num_values > most_values:
                 if parts and current:
                     yield mixer.mix(_join(parts, current[1])), current[2]
                 if layout != current:
@@ -180,6 +181,7 @@ class Container:
                     if current is not None:
                         self._note("rate or channels change in mid-stream")
                 parts, num_values, current = [], 0, layout
+                most_values = min(_PIECE_VALUES, int(_PIECE_S * rate_hz * layout[1]))
             if gap_samples := clock.gap(frame, rate_hz):
                 if parts:
                     yield mixer.mix(_join(parts, layout[1])), rate_hz

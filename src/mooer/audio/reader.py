@@ -42,6 +42,8 @@ class Reader:
         self._file = file
         self._owned = owned
         self._pending = start  # what was read of a pipe to recognise it
+        # A pipe gives what it has; `read` would wait until the buffer is full.
+        self._read_some = getattr(file, "read1", file.read)
         self._seekable = not start and _is_seekable(file)
         self._origin = file.tell() if self._seekable else 0
         self._size = file.seek(0, os.SEEK_END) - self._origin if self._seekable else None
@@ -85,13 +87,16 @@ class Reader:
             data, self._pending = self._pending[:size], self._pending[size:]
             return data
         self._at_head = self._seekable and self._file.tell() - self._origin == len(self.head)
-        return self._file.read(size) or b""
+        return self._read_some(size) or b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move, counted from where the caller's file stood when it was handed over."""
         if whence == os.SEEK_SET:
             offset += self._origin
-        return self._file.seek(offset, whence) - self._origin
+        try:
+            return self._file.seek(offset, whence) - self._origin
+        except (OSError, ValueError):  # a place before the beginning, which headers can ask for
+            return -1
 
     def tell(self) -> int:
         """Bytes from the beginning."""
