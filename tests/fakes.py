@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 
+import numpy as np
+
+from mooer.engines.whisper import Decoded, Encoded, TimedWord, window_for
 from mooer.tasks import Message
 
 
@@ -43,3 +46,71 @@ class FakeLLM:
         grammar: str | None = None,
     ) -> Generator[str, None, None]:
         return self.chat([Message("user", prompt)], max_tokens=max_tokens)
+
+
+class LoudnessVad:
+    """Speech is what is loud: stands in for `audio.vad.SpeechModel`."""
+
+    def start(self) -> None:
+        return None
+
+    def step(self, frames, state):
+        return (np.abs(frames).mean(axis=1) > 0.01).astype(np.float32), None
+
+
+class ScriptedWhisper:
+    """Says `texts` in turn, one word each half second; stands in for `engines.whisper.Whisper`.
+
+    `decodings` are the (window in seconds, temperature, prompt) of every decoding asked for.
+    """
+
+    is_multilingual = True
+
+    def __init__(self, texts: Sequence[str], *, no_speech_prob: float = 0.0) -> None:
+        self._texts = iter(texts)
+        self._no_speech_prob = no_speech_prob
+        self.decodings: list[tuple[float, float, str]] = []
+        self.batches: list[int] = []
+        self._said: dict[tuple[int, ...], str] = {}
+
+    def check_language(self, language: str) -> str:
+        return language
+
+    def encode(self, samples, window_s=None) -> Encoded:
+        duration_s = len(samples) / 16_000
+        return Encoded(None, window_s or window_for(duration_s), duration_s)
+
+    def detect_language(self, encoded: Encoded) -> list[tuple[str, float]]:
+        return [("en", 0.9), ("zh", 0.1)]
+
+    def decode(self, chunks, language, options, max_tokens) -> list[Decoded]:
+        self.batches.append(len(chunks))
+        found = []
+        for chunk in chunks:
+            self.decodings.append((chunk.window_s, options.temperature, options.prompt))
+            text = next(self._texts)
+            tokens = (len(self.decodings),)
+            self._said[tokens] = text
+            found.append(Decoded(text, tokens, -0.2, self._no_speech_prob))
+        return found
+
+    def align(self, chunks, tokens, language) -> list[list[TimedWord]]:
+        aligned = []
+        for chunk, ids in zip(chunks, tokens, strict=True):
+            words = self._said[tuple(ids)].split()
+            step = chunk.duration_s / max(1, len(words))
+            aligned.append(
+                [TimedWord(" " + w, i * step, (i + 1) * step, 0.9) for i, w in enumerate(words)]
+            )
+        return aligned
+
+
+def speech(*pattern: tuple[float, float], rate_hz: int = 16_000):
+    """Samples of (seconds, loudness) one after the other: loud noise is speech to LoudnessVad."""
+    generator = np.random.default_rng(0)
+    return np.concatenate(
+        [
+            (generator.uniform(-1, 1, round(s * rate_hz)) * loudness).astype(np.float32)
+            for s, loudness in pattern
+        ]
+    )

@@ -30,7 +30,7 @@ class VadOptions:
     release: float = 0.35  # probability under which silence begins
     min_speech_s: float = 0.1  # shorter bursts are no speech
     min_silence_s: float = 0.16  # shorter silences are part of speech
-    pad_s: float = 0.25  # kept before and after speech
+    pad_s: float = 0.4  # kept before and after speech
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""The recogniser over scripted parts: what is tried, kept, dropped, timed and told."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from mooer.errors import AudioError, ConfigError
+from mooer.infer.recognizer import Recognizer, RecognizeOptions
+from tests.fakes import LoudnessVad, ScriptedWhisper, speech
+
+LOOP = "we should go on " * 30
+CLIP = speech((0.5, 0), (3, 0.5), (0.5, 0))
+
+
+def listen(texts, samples=CLIP, **options):
+    engine = ScriptedWhisper(texts, no_speech_prob=options.pop("no_speech_prob", 0.0))
+    recognizer = Recognizer(engine, LoudnessVad(), name="fake", versions={"mooer": "0"})
+    on_progress = options.pop("on_progress", None)
+    run = recognizer.run(
+        samples, RecognizeOptions(**options), rate_hz=16_000, on_progress=on_progress
+    )
+    return run.transcript(run), engine
+
+
+def test_a_clip_is_transcribed_in_one_short_window():
+    transcript, engine = listen(["hello to all of you"])
+    assert transcript.text == "hello to all of you"
+    assert transcript.language == "en"
+    assert transcript.language_probability == 0.9
+    assert transcript.duration_s == 4.0
+    assert engine.decodings == [(12.0, 0.0, "")]
+    [segment] = transcript.segments
+    assert 0.2 <= segment.start_s < segment.end_s <= 4.0
+    assert segment.words is None
+    assert segment.warnings == ()
+
+
+def test_words_are_kept_when_asked_for():
+    transcript, _ = listen(["hello to all"], words=True)
+    [segment] = transcript.segments
+    assert [w.text for w in segment.words] == ["hello", "to", "all"]
+    assert all(a.end_s <= b.start_s + 1e-6 for a, b in pairwise(segment.words))
+
+
+def test_a_loop_is_decoded_again_in_a_full_window():
+    transcript, engine = listen([LOOP, "we should go on"])
+    assert transcript.text == "we should go on"
+    assert [d[:2] for d in engine.decodings] == [(12.0, 0.0), (30.0, 0.0)]
+
+
+def test_temperatures_are_tried_until_one_is_clean():
+    transcript, engine = listen([LOOP, LOOP, LOOP, "fine now"], temperatures=(0.4, 0.8))
+    assert transcript.text == "fine now"
+    assert [d[1] for d in engine.decodings] == [0.0, 0.0, 0.4, 0.8]
+    assert transcript.segments[0].temperature == 0.8
+
+
+def test_what_cannot_be_mended_is_said_once_with_a_warning():
+    transcript, _ = listen([LOOP] * 4)
+    assert transcript.text == "we should go on"
+    assert "loops" in transcript.segments[0].warnings
+
+
+def test_text_over_silence_is_dropped_without_another_try():
+    transcript, engine = listen(["Thank you for watching!"], no_speech_prob=0.5)
+    assert transcript.segments == ()
+    assert len(engine.decodings) == 1
+
+
+def test_a_prompt_that_leaks_is_taken_away():
+    prompt = "Paraformer and SenseVoice and MooER"
+    transcript, engine = listen([prompt, "good morning"], prompt=prompt)
+    assert transcript.text == "good morning"
+    assert [d[2] for d in engine.decodings] == [prompt, ""]
+
+
+def test_silence_is_not_decoded():
+    transcript, engine = listen([], samples=np.zeros(80_000, np.float32))
+    assert transcript.segments == ()
+    assert transcript.language == "und"
+    assert transcript.duration_s == 5.0
+    assert engine.decodings == []
+
+
+def test_long_audio_comes_in_batches_in_order_with_monotone_times():
+    samples = speech(*[(5, 0.5), (1.5, 0)] * 40)
+    seen = []
+    transcript, engine = listen(
+        [f"part number {i}" for i in range(40)],
+        samples=samples,
+        max_chunk_s=6.0,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [s.text for s in transcript.segments] == [f"part number {i}" for i in range(40)]
+    times = [t for s in transcript.segments for t in (s.start_s, s.end_s)]
+    assert times == sorted(times)
+    assert engine.batches[:4] == [1, 2, 4, 8]
+    assert seen[-1][0] == pytest.approx(260.0)
+    assert [d for d, _ in seen] == sorted(d for d, _ in seen)
+
+
+def test_translation_by_the_recogniser_itself():
+    transcript, _ = listen(["welcome to all"], task="ast", language="zh")
+    assert transcript.task == "ast"
+    assert transcript.translation_language == "en"
+    assert transcript.segments[0].translation == "welcome to all"
+
+
+def test_script_of_chinese():
+    assert listen(["開放時間 國家"], language="zh")[0].text == "开放时间 国家"
+    assert listen(["开放时间 国家"], language="zh", script="hant")[0].text == "開放時間 國家"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"task": "x"}, {"script": "x"}, {"beam_size": 0}, {"max_chunk_s": 31}, {"batch_size": 0}],
+)
+def test_options_that_make_no_sense(wrong):
+    with pytest.raises(ConfigError, match="must"):
+        RecognizeOptions(**wrong)
+
+
+@pytest.mark.real
+def test_real_clips(model, examples):
+    zh = model.transcribe(examples / "zh.flac", words=True)
+    assert zh.language == "zh"
+    assert "公园散步" in zh.text
+    assert all(w.end_s >= w.start_s for s in zh.segments for w in s.words)
+    en = model.transcribe((examples / "en.flac").read_bytes())
+    assert en.language == "en"
+    assert "human speech" in en.text
+    assert len(en.segments) >= 2
+
+
+@pytest.mark.real
+def test_real_noise_says_nothing_and_real_stream_equals_whole(model, examples):
+    noise = np.random.default_rng(0).normal(0, 0.05, 16_000 * 6).astype(np.float32)
+    assert model.transcribe(noise, rate_hz=16_000).text == ""
+    run = model.stream(examples / "en.flac")
+    assert run.transcript(list(run)).text == model.transcribe(examples / "en.flac").text
+
+
+@pytest.mark.real
+def test_real_languages(model):
+    assert model.recognizer.engine.check_language("Chinese") == "zh"
+    with pytest.raises(ConfigError):
+        model.transcribe(np.zeros(16_000, np.float32), rate_hz=16_000, language="klingon")
+    with pytest.raises(AudioError):
+        model.transcribe("no-such-file.wav")
