@@ -91,7 +91,7 @@ def _transforms() -> tuple[Floats, Floats]:
     The 400-point transform of a frame is four small matrix products instead of an FFT: with
     a = x[n] ± x[400 - n] the cosine and the sine parts separate, and with a[n] ± a[200 - n] the
     even and the odd bins. Matrices of this size run at the full speed of BLAS, more than twice
-    as fast as numpy's FFT, and lose nothing in float32.
+    as fast as numpy's FFT; the log-mel stays within 5e-5 of one in float64.
     """
     n = np.arange(_QUARTER)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FFT_SAMPLES) / _FFT_SAMPLES)

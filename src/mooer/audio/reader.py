@@ -42,9 +42,9 @@ class Reader:
         self._file = file
         self._owned = owned
         self._pending = start  # what was read of a pipe to recognise it
-        # A pipe gives what it has; `read` would wait until the buffer is full.
-        self._read_some = getattr(file, "read1", file.read)
         self._seekable = not start and _is_seekable(file)
+        # `read1` gives what a pipe has, where `read` would wait until the buffer is full.
+        self._read_some = file.read if self._seekable else getattr(file, "read1", file.read)
         self._origin = file.tell() if self._seekable else 0
         self._size = file.seek(0, os.SEEK_END) - self._origin if self._seekable else None
         if self._seekable:
