@@ -47,6 +47,7 @@ _BUFFER_BYTES = 1 << 16
 _TIMED = ("mov", "matroska")  # their timestamps can be trusted
 _MIN_GAP_S, _MAX_GAP_S = 0.1, 600.0
 _MAX_NOTES = 20
+_MAX_RESTARTS = 100
 
 
 class Container:
@@ -197,10 +198,17 @@ class Container:
         """Decoded frames; damaged packets are skipped, a damaged index ends the file."""
         packets = self._file.demux(self._stream)
         aac = self._stream.codec_context.name == "aac"
-        num_damaged = 0
+        num_damaged = num_restarts = 0
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:
+                # PyAV stumbles over a track that begins in mid-file, and then knows it.
+                num_restarts += 1
+                packets = self._file.demux(self._stream)
+                if num_restarts <= _MAX_RESTARTS:
+                    continue
+                packet = None
             except (av.FFmpegError, ValueError):
                 self._reader.check()
                 self._note("the file is damaged: what follows the damage could not be read")
