@@ -168,6 +168,19 @@ def test_a_quicktime_reference_is_not_followed(tmp_path):
         read_wave(crafted)
 
 
+def test_xhe_aac_is_refused_before_it_can_harm_pyav():
+    # Its decoder may make channel layouts that PyAV 18.1 frees twice.
+    movie = encode("m4a", tone(1.0, 44_100), 44_100)
+    at = movie.rindex(b"\x12\x08")  # AudioSpecificConfig: AAC-LC, 44.1 kHz, mono
+    crafted = movie[:at] + b"\xf9\x48" + movie[at + 2 :]  # object type 42
+    assert "xHE-AAC" in complaint(crafted)
+
+
+def test_no_standard_input_at_all(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is closed" in complaint("-")
+
+
 # ---------------------------------------------------------------- damage
 
 

@@ -126,7 +126,7 @@ def test_blocks_come_before_the_pipe_ends():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate_hz", [16_000, 100_000])
+@pytest.mark.parametrize("rate_hz", [16_000, 48_000])
 def test_three_hours_take_no_more_memory_than_a_minute(tmp_path, rate_hz):
     path = tmp_path / "long.wav"
     with stdlib_wave.open(str(path), "wb") as out:

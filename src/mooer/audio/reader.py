@@ -133,6 +133,8 @@ def open_reader(source: str | os.PathLike[str] | bytes | BinaryIO) -> Reader:
     if isinstance(source, bytes | bytearray | memoryview):
         return Reader(io.BytesIO(source), "the audio data", owned=True)
     if isinstance(source, str) and source == "-":
+        if sys.stdin is None:
+            raise AudioError("standard input is closed: name a file")
         return _readable(sys.stdin.buffer, "standard input", owned=False)
     if isinstance(source, str | os.PathLike):
         return _open_path(source)
