@@ -65,6 +65,7 @@ class ScriptedWhisper:
     """
 
     is_multilingual = True
+    workers = 1
 
     def __init__(self, texts: Sequence[str], *, no_speech_prob: float = 0.0) -> None:
         self._texts = iter(texts)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 import mooer.infer
 from mooer.audio.wave import write_wave
@@ -14,7 +15,6 @@ from mooer.cli.main import main
 from mooer.errors import AudioError
 from mooer.infer.recognizer import Recognizer
 from mooer.transcript import Transcript
-from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 
 class Loaded:

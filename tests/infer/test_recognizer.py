@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 from mooer.errors import AudioError, ConfigError
-from mooer.infer.recognizer import Recognizer, RecognizeOptions
-from tests.fakes import LoudnessVad, ScriptedWhisper, speech
+from mooer.infer import RecognizeOptions, Recognizer
 
 LOOP = "we should go on " * 30
 CLIP = speech((0.5, 0), (3, 0.5), (0.5, 0))
@@ -31,7 +31,7 @@ def test_a_clip_is_transcribed_in_one_short_window():
     assert transcript.duration_s == 4.0
     assert engine.decodings == [(12.0, 0.0, "")]
     [segment] = transcript.segments
-    assert 0.2 <= segment.start_s < segment.end_s <= 4.0
+    assert 0.0 <= segment.start_s < segment.end_s <= 4.0
     assert segment.words is None
     assert segment.warnings == ()
 
@@ -84,7 +84,7 @@ def test_silence_is_not_decoded():
 
 
 def test_long_audio_comes_in_batches_in_order_with_monotone_times():
-    samples = speech(*[(5, 0.5), (1.5, 0)] * 40)
+    samples = speech(*[(4.6, 0.5), (1.9, 0)] * 40)
     seen = []
     transcript, engine = listen(
         [f"part number {i}" for i in range(40)],
@@ -95,7 +95,7 @@ def test_long_audio_comes_in_batches_in_order_with_monotone_times():
     assert [s.text for s in transcript.segments] == [f"part number {i}" for i in range(40)]
     times = [t for s in transcript.segments for t in (s.start_s, s.end_s)]
     assert times == sorted(times)
-    assert engine.batches[:4] == [1, 2, 4, 8]
+    assert engine.batches[:4] == [1, 2, 4, 4]
     assert seen[-1][0] == pytest.approx(260.0)
     assert [d for d, _ in seen] == sorted(d for d, _ in seen)
 

@@ -104,6 +104,7 @@ class Whisper:
                 f"{folder} holds no usable Whisper model in CTranslate2's format: {error}"
             ) from error
         self._ct2 = ctranslate2
+        self.workers = workers
         self._ids = _special_ids(self._tokenizer)
         self._num_mels = int(self._model.n_mels)
         self.languages = tuple(n for n in self._ids if n.isalpha() and 2 <= len(n) <= 3)

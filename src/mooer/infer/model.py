@@ -12,7 +12,8 @@ from mooer.audio.wave import Source
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ModelError
-from mooer.infer.recognizer import RecognizeOptions, Recognizer, Run
+from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.recognizer import Recognizer, Run
 from mooer.infer.translator import OnText, Translator, check_pair
 from mooer.store import fetch
 from mooer.text import find_language
@@ -63,7 +64,11 @@ def load(
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
     versions = {"mooer": version("mooer"), "ctranslate2": version("ctranslate2")}
     recognizer = Recognizer(
-        Whisper(folder, num_threads=threads), vad, name=Path(name).name, versions=versions
+        Whisper(folder, num_threads=threads),
+        vad,
+        name=Path(name).name,
+        versions=versions,
+        make_crew=lambda: Whisper(folder, num_threads=1, workers=threads),
     )
     return Model(recognizer, llm=llm, num_threads=threads, offline=offline)
 

@@ -1,94 +1,55 @@
-"""Sound in, transcript out: find speech, decode it in batches, doubt it, time it."""
+"""Sound in, transcript out: find speech, decode it in batches, time it."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from mooer.audio.vad import Samples, SpeechModel, VadOptions, speech_spans
+from mooer.audio.vad import Samples, SpeechModel, speech_spans
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave
 from mooer.decoding import rules
-from mooer.engines.whisper import (
-    MAX_WINDOW_S,
-    Decoded,
-    DecodeOptions,
-    Encoded,
-    TimedWord,
-    Whisper,
-)
-from mooer.errors import ConfigError
-from mooer.infer.longform import Chunk, batches, groups, pack, sentences
+from mooer.engines.whisper import TimedWord, Whisper
+from mooer.infer.guarded import GuardedDecoder, Heard, RecognizeOptions, detect_language
+from mooer.infer.longform import Chunk, batches, pack, sentences
 from mooer.text import to_simplified, to_traditional
 from mooer.transcript import Segment, Transcript, Word
 
 logger = logging.getLogger(__name__)
 
-_SURE_OF_LANGUAGE = 0.5  # below it, more chunks are asked
-_CHUNKS_TO_ASK = 4
-SCRIPTS = ("hans", "hant")
-
 OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
-
-
-@dataclass(frozen=True)
-class RecognizeOptions:
-    """What is wanted of a recogniser."""
-
-    language: str | None = None  # code or name; None: detected from the first speech
-    task: str = "asr"  # asr | ast (the recogniser's own translation into English)
-    beam_size: int = 5
-    temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
-    prompt: str = ""  # text in whose style and spelling to go on
-    hotwords: str = ""  # words to expect
-    script: str = "hans"  # of Chinese: hans (Simplified) | hant (Traditional)
-    words: bool = False  # keep word times
-    vad: VadOptions = field(default_factory=VadOptions)
-    max_chunk_s: float = 20.0
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        if self.task not in ("asr", "ast"):
-            raise ConfigError(f"task must be asr or ast, not {self.task!r}")
-        if self.script not in SCRIPTS:
-            raise ConfigError(f"script must be hans or hant, not {self.script!r}")
-        if not 1 <= self.beam_size <= 20:
-            raise ConfigError(f"beam size must be between 1 and 20, not {self.beam_size}")
-        if not 1.0 <= self.max_chunk_s <= MAX_WINDOW_S:
-            raise ConfigError(f"chunks must be of 1 to 30 s, not {self.max_chunk_s}")
-        if self.batch_size < 1:
-            raise ConfigError(f"batch size must be at least 1, not {self.batch_size}")
-
-
-@dataclass
-class _Heard:
-    """A chunk and the best that was decoded of it."""
-
-    chunk: Chunk
-    encoded: Encoded
-    decoded: Decoded
-    faults: tuple[str, ...]
-    temperature: float = 0.0
-    words: list[TimedWord] = field(default_factory=list)
-
-    @property
-    def rank(self) -> tuple[int, float]:
-        """Lower is better: graver faults weigh more, then the log-probability."""
-        weights = {name: 2 ** (len(rules.RULES) - i) for i, name in enumerate(rules.RULES)}
-        return sum(weights[name] for name in self.faults), -self.decoded.avg_logprob
 
 
 class Recognizer:
     """A Whisper model with a VAD before it and guards behind it; use one from one thread."""
 
     def __init__(
-        self, engine: Whisper, vad: SpeechModel, *, name: str = "", versions: dict[str, str]
+        self,
+        engine: Whisper,
+        vad: SpeechModel,
+        *,
+        name: str = "",
+        versions: dict[str, str],
+        make_crew: Callable[[], Whisper] | None = None,
     ) -> None:
         self.engine = engine
         self.vad = vad
         self.name = name
         self.versions = versions
+        self._make_crew = make_crew
+        self._crew: Whisper | None = None
+
+    def crew(self) -> Whisper:
+        """The engine for long recordings, made at its first use.
+
+        Several workers of one thread each do more in the same time than one worker of several
+        threads, which wait for each other many times a token; but the first words come later.
+        """
+        if self._crew is None:
+            self._crew = self._make_crew() if self._make_crew else self.engine
+        return self._crew
 
     def run(
         self,
@@ -128,7 +89,6 @@ class Run:
         on_progress: OnProgress | None,
     ) -> None:
         self._recognizer = recognizer
-        self._engine = recognizer.engine
         self._wave = wave
         self._source = source if isinstance(source, str) else ""
         self._options = options
@@ -171,14 +131,13 @@ class Run:
                 max_s=options.max_chunk_s,
             )
             last_s = 0.0
-            for batch in batches(pack(spans, options.max_chunk_s), options.batch_size):
-                for heard in self._decode(batch):
-                    for segment in self._to_segments(heard):
-                        # Two chunks share no sample, but rounding must not let times cross.
-                        start_s = max(segment.start_s, last_s)
-                        last_s = max(segment.end_s, start_s)
-                        yield replace(segment, start_s=start_s, end_s=last_s)
-                    self._on_progress(heard.chunk.end_s, total_s)
+            for heard in self._heard(batches(pack(spans, options.max_chunk_s), options.batch_size)):
+                for segment in self._to_segments(heard):
+                    # Two chunks share no sample, but rounding must not let times cross.
+                    start_s = max(segment.start_s, last_s)
+                    last_s = max(segment.end_s, start_s)
+                    yield replace(segment, start_s=start_s, end_s=last_s)
+                self._on_progress(heard.chunk.end_s, total_s)
             done_s = self._num_samples / SAMPLE_RATE_HZ
             self._on_progress(done_s, done_s)
         for warning in self._wave.warnings:
@@ -189,102 +148,37 @@ class Run:
             self._num_samples += len(block)
             yield block
 
-    def _decode(self, batch: list[Chunk]) -> list[_Heard]:
-        """What was said in each chunk of a batch, in their order."""
-        found: dict[int, _Heard] = {}
-        for window_s, indices in groups(batch):
-            chunks = [batch[i] for i in indices]
-            encoded = [self._engine.encode(chunk.samples, window_s) for chunk in chunks]
-            if self.language == "und":
-                self._detect(encoded)
-            heard = self._attempt(chunks, encoded)
-            for k, one in enumerate(heard):
-                heard[k] = self._mended(one) if one.faults else one
-            self._align(heard)
-            found.update(zip(indices, heard, strict=True))
-        return [found[i] for i in range(len(batch))]
+    def _heard(self, batches: Iterator[list[Chunk]]) -> Iterator[Heard]:
+        """What was said in each chunk, in order; batches after the first are decoded abreast."""
+        first = next(batches, None)
+        if first is None:
+            return
+        if self.language == "und":
+            self.language, probability = detect_language(self._recognizer.engine, first)
+            self.language_probability = round(probability, 4)
+            logger.info("language: %s (%.0f %%)", self.language, 100 * probability)
+        yield from self._decoder(self._recognizer.engine).decode(first)
+        second = next(batches, None)
+        if second is None:
+            return
+        crew = self._recognizer.crew()
+        decode = self._decoder(crew).decode
+        pool = ThreadPoolExecutor(crew.workers)
+        try:
+            pending = deque([pool.submit(decode, second)])
+            for batch in batches:
+                pending.append(pool.submit(decode, batch))
+                if len(pending) > crew.workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def _detect(self, encoded: list[Encoded]) -> None:
-        """Language of the run, by the mean of some chunks if the first does not tell it."""
-        scores = Counter[str]()
-        asked = 0
-        for one in encoded[:_CHUNKS_TO_ASK]:
-            asked += 1
-            scores.update(dict(self._engine.detect_language(one)))
-            if scores.most_common(1)[0][1] / asked >= _SURE_OF_LANGUAGE:
-                break
-        self.language, total = scores.most_common(1)[0]
-        self.language_probability = round(total / asked, 4)
-        logger.info("language: %s (%.0f %%)", self.language, 100 * total / asked)
+    def _decoder(self, engine: Whisper) -> GuardedDecoder:
+        return GuardedDecoder(engine, self._options, self.language)
 
-    def _attempt(
-        self,
-        chunks: list[Chunk],
-        encoded: list[Encoded],
-        *,
-        temperature: float = 0.0,
-        prompted: bool = True,
-    ) -> list[_Heard]:
-        options = self._options
-        prompt, hotwords = (options.prompt, options.hotwords) if prompted else ("", "")
-        decoded = self._engine.decode(
-            encoded,
-            self.language,
-            DecodeOptions(
-                beam_size=options.beam_size,
-                temperature=temperature,
-                prompt=prompt,
-                hotwords=hotwords,
-                task="translate" if options.task == "ast" else "transcribe",
-            ),
-            max_tokens=max(rules.max_tokens(chunk.duration_s) for chunk in chunks),
-        )
-        result = []
-        for chunk, code, said in zip(chunks, encoded, decoded, strict=True):
-            known = rules.Heard(chunk.duration_s, chunk.speech_prob, f"{hotwords} {prompt}")
-            hypothesis = rules.Hypothesis(
-                said.text, len(said.tokens), said.avg_logprob, said.no_speech_prob
-            )
-            faults = rules.faults(hypothesis, known)
-            result.append(_Heard(chunk, code, said, faults, temperature))
-        return result
-
-    def _mended(self, first: _Heard) -> _Heard:
-        """The best of further ways to decode a chunk: a full window, then by sampling."""
-        if "over_silence" in first.faults:
-            return first
-        best = first
-        prompted = "leaks_prompt" not in first.faults
-        full = first.encoded
-        if full.window_s < MAX_WINDOW_S:
-            full = self._engine.encode(first.chunk.samples, MAX_WINDOW_S)
-        for temperature in (0.0, *self._options.temperatures):
-            [again] = self._attempt(
-                [first.chunk], [full], temperature=temperature, prompted=prompted
-            )
-            best = min(best, again, key=lambda heard: heard.rank)
-            if not best.faults:
-                break
-        logger.debug("%s at %.1f s -> %s", first.faults, first.chunk.end_s, best.faults)
-        return best
-
-    def _align(self, heard: list[_Heard]) -> None:
-        if self._options.task == "ast":
-            return  # attention to the words of another language does not run with time
-        by_window: dict[float, list[_Heard]] = {}
-        for one in heard:
-            if one.decoded.tokens and "over_silence" not in one.faults:
-                by_window.setdefault(one.encoded.window_s, []).append(one)
-        for group in by_window.values():
-            aligned = self._engine.align(
-                [one.encoded for one in group],
-                [one.decoded.tokens for one in group],
-                self.language,
-            )
-            for one, words in zip(group, aligned, strict=True):
-                one.words = words
-
-    def _to_segments(self, heard: _Heard) -> Iterator[Segment]:
+    def _to_segments(self, heard: Heard) -> Iterator[Segment]:
         if "over_silence" in heard.faults or not heard.decoded.text:
             return
         chunk, decoded = heard.chunk, heard.decoded

@@ -1,0 +1,173 @@
+"""Decode chunks of speech, doubt what comes, and decode again: the engine and the guards joined."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mooer.audio.vad import VadOptions
+from mooer.decoding import rules
+from mooer.engines.whisper import (
+    MAX_WINDOW_S,
+    Decoded,
+    DecodeOptions,
+    Encoded,
+    TimedWord,
+    Whisper,
+)
+from mooer.errors import ConfigError
+from mooer.infer.longform import Chunk, groups
+
+logger = logging.getLogger(__name__)
+
+_SURE_OF_LANGUAGE = 0.5  # below it, more chunks are asked
+_CHUNKS_TO_ASK = 4
+SCRIPTS = ("hans", "hant")
+
+
+@dataclass(frozen=True)
+class RecognizeOptions:
+    """What is wanted of a recogniser."""
+
+    language: str | None = None  # code or name; None: detected from the first speech
+    task: str = "asr"  # asr | ast (the recogniser's own translation into English)
+    beam_size: int = 5
+    temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
+    prompt: str = ""  # text in whose style and spelling to go on
+    hotwords: str = ""  # words to expect
+    script: str = "hans"  # of Chinese: hans (Simplified) | hant (Traditional)
+    words: bool = False  # keep word times
+    vad: VadOptions = field(default_factory=VadOptions)
+    max_chunk_s: float = 28.0
+    batch_size: int = 4  # chunks decoded together by one worker
+
+    def __post_init__(self) -> None:
+        if self.task not in ("asr", "ast"):
+            raise ConfigError(f"task must be asr or ast, not {self.task!r}")
+        if self.script not in SCRIPTS:
+            raise ConfigError(f"script must be hans or hant, not {self.script!r}")
+        if not 1 <= self.beam_size <= 20:
+            raise ConfigError(f"beam size must be between 1 and 20, not {self.beam_size}")
+        if not 1.0 <= self.max_chunk_s <= MAX_WINDOW_S:
+            raise ConfigError(f"chunks must be of 1 to 30 s, not {self.max_chunk_s}")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch size must be at least 1, not {self.batch_size}")
+
+
+@dataclass
+class Heard:
+    """A chunk and the best that was decoded of it."""
+
+    chunk: Chunk
+    encoded: Encoded
+    decoded: Decoded
+    faults: tuple[str, ...]
+    temperature: float = 0.0
+    words: list[TimedWord] = field(default_factory=list)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Lower is better: graver faults weigh more, then the log-probability."""
+        weights = {name: 2 ** (len(rules.RULES) - i) for i, name in enumerate(rules.RULES)}
+        return sum(weights[name] for name in self.faults), -self.decoded.avg_logprob
+
+
+class GuardedDecoder:
+    """An engine with fixed options and language, and guards behind it."""
+
+    def __init__(self, engine: Whisper, options: RecognizeOptions, language: str) -> None:
+        self._engine = engine
+        self._options = options
+        self._language = language
+
+    def decode(self, batch: Sequence[Chunk]) -> list[Heard]:
+        """What was said in each chunk of a batch, in their order."""
+        found: dict[int, Heard] = {}
+        for window_s, indices in groups(batch):
+            chunks = [batch[i] for i in indices]
+            encoded = [self._engine.encode(chunk.samples, window_s) for chunk in chunks]
+            heard = self._attempt(chunks, encoded)
+            heard = [self._mended(one) if one.faults else one for one in heard]
+            self._align(heard)
+            found.update(zip(indices, heard, strict=True))
+        return [found[i] for i in range(len(batch))]
+
+    def _attempt(
+        self,
+        chunks: list[Chunk],
+        encoded: list[Encoded],
+        *,
+        temperature: float = 0.0,
+        prompted: bool = True,
+    ) -> list[Heard]:
+        options = self._options
+        prompt, hotwords = (options.prompt, options.hotwords) if prompted else ("", "")
+        decoded = self._engine.decode(
+            encoded,
+            self._language,
+            DecodeOptions(
+                beam_size=options.beam_size,
+                temperature=temperature,
+                prompt=prompt,
+                hotwords=hotwords,
+                task="translate" if options.task == "ast" else "transcribe",
+            ),
+            max_tokens=max(rules.max_tokens(chunk.duration_s) for chunk in chunks),
+        )
+        result = []
+        for chunk, code, said in zip(chunks, encoded, decoded, strict=True):
+            known = rules.Heard(chunk.duration_s, chunk.speech_prob, f"{hotwords} {prompt}")
+            hypothesis = rules.Hypothesis(
+                said.text, len(said.tokens), said.avg_logprob, said.no_speech_prob
+            )
+            faults = rules.faults(hypothesis, known)
+            result.append(Heard(chunk, code, said, faults, temperature))
+        return result
+
+    def _mended(self, first: Heard) -> Heard:
+        """The best of further ways to decode a chunk: a full window, then by sampling."""
+        if "over_silence" in first.faults:
+            return first
+        best = first
+        prompted = "leaks_prompt" not in first.faults
+        full = first.encoded
+        if full.window_s < MAX_WINDOW_S:
+            full = self._engine.encode(first.chunk.samples, MAX_WINDOW_S)
+        for temperature in (0.0, *self._options.temperatures):
+            [again] = self._attempt(
+                [first.chunk], [full], temperature=temperature, prompted=prompted
+            )
+            best = min(best, again, key=lambda heard: heard.rank)
+            if not best.faults:
+                break
+        logger.debug("%s at %.1f s -> %s", first.faults, first.chunk.end_s, best.faults)
+        return best
+
+    def _align(self, heard: list[Heard]) -> None:
+        if self._options.task == "ast":
+            return  # attention to the words of another language does not run with time
+        by_window: dict[float, list[Heard]] = {}
+        for one in heard:
+            if one.decoded.tokens and "over_silence" not in one.faults:
+                by_window.setdefault(one.encoded.window_s, []).append(one)
+        for group in by_window.values():
+            aligned = self._engine.align(
+                [one.encoded for one in group],
+                [one.decoded.tokens for one in group],
+                self._language,
+            )
+            for one, words in zip(group, aligned, strict=True):
+                one.words = words
+
+
+def detect_language(engine: Whisper, chunks: Sequence[Chunk]) -> tuple[str, float]:
+    """Language and its probability: by the first chunk, or more of them if that leaves doubt."""
+    scores = Counter[str]()
+    for asked, chunk in enumerate(chunks[:_CHUNKS_TO_ASK], 1):
+        scores.update(dict(engine.detect_language(engine.encode(chunk.samples))))
+        language, total = scores.most_common(1)[0]
+        if total / asked >= _SURE_OF_LANGUAGE:
+            break
+    return language, total / asked
