@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
 
-from mooer.cli.output import Output, say
+from mooer.cli.output import Output
 from mooer.data.manifest import Item, inputs
 from mooer.errors import ConfigError, MooerError, OutputError, StoreError
 from mooer.transcript import Transcript
+
+logger = logging.getLogger(__name__)
 
 Job = Callable[[Item], Transcript]
 
@@ -26,7 +29,7 @@ def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]
     output.prepare()
     waiting = [item for item in items if not output.is_done(item)]
     if num_done := len(items) - len(waiting):
-        say(f"{num_done} of {len(items)} are there already (--force does them again)")
+        logger.info("%d of %d are there already (--force does them again)", num_done, len(items))
     if not waiting:
         return
     _check_first(waiting)
@@ -39,9 +42,9 @@ def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]
         try:
             transcript = job(item)
             for warning in transcript.warnings:
-                say(f"warning: {item.id}: {warning}")
+                logger.warning("%s: %s", item.id, warning)
             if not transcript.segments:
-                say(f"{item.id}: no speech was found")
+                logger.info("%s: no speech was found", item.id)
             output.write(item, transcript, many=many)
         except (ConfigError, OutputError, StoreError):
             raise
@@ -49,11 +52,11 @@ def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]
             if not many:
                 raise
             failures.append((item, str(error)))
-            say(f"error: {item.id}: {error}")
+            logger.error("%s: %s", item.id, error)
     if failures:
-        say(f"{len(failures)} of {len(waiting)} inputs failed:")
+        logger.error("%d of %d inputs failed:", len(failures), len(waiting))
         for item, reason in failures:
-            say(f"  {item.path}: {reason}")
+            logger.error("  %s: %s", item.path, reason)
         raise typer.Exit(1)
 
 
@@ -69,5 +72,5 @@ def _check_first(items: Sequence[Item]) -> None:
 def from_terminal(item: Item) -> str:
     """The path of an item as a source; a person who types into standard input is warned."""
     if item.path == "-" and sys.stdin.isatty():
-        say("reading audio from standard input: pipe a file into it, or press ctrl-C")
+        logger.info("reading audio from standard input: pipe a file into it, or press ctrl-C")
     return item.path

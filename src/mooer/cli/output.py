@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +92,3 @@ def write_whole(path: Path, text: str) -> None:
             f"cannot write {path}: {error.strerror}; free some space or name another folder by "
             "--out, then run the same command again: finished files are kept"
         ) from error
-
-
-def say(message: str) -> None:
-    """One line of news for the person, on standard error."""
-    print(f"mooer: {message}", file=sys.stderr, flush=True)  # noqa: T201

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mooer.cli.output import say
-
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+logger = logging.getLogger(__name__)
 
 _LONG_S = 120.0  # a shorter recording is done before a line about it could help
 
@@ -54,7 +55,9 @@ class AudioProgress:
             if tenth >= self._next_tenth:
                 self._next_tenth = tenth + 1
                 left_s = elapsed_s * max(0.0, total_s / done_s - 1)
-                say(f"{self._name}: {10 * tenth} % at {speed} real time, {left_s:.0f} s left")
+                logger.info(
+                    "%s: %d %% at %s real time, %.0f s left", self._name, 10 * tenth, speed, left_s
+                )
 
 
 def _bar() -> Progress:

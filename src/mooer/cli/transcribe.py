@@ -51,7 +51,7 @@ def transcribe(
     format: Format = "txt",
     out: Out = None,
     force: Force = False,
-    beam: Beam = 5,
+    beam: Beam = 3,
     temperatures: Temperatures = "0.4,0.8",
     prompt: Prompt = "",
     hotwords: Hotwords = "",

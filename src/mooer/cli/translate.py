@@ -43,13 +43,16 @@ def translate(
         Path | None, typer.Option(help="Terms, one a line: source, tab, target.")
     ] = None,
     bilingual: Annotated[bool, typer.Option("--bilingual", help="Keep the original too.")] = False,
+    context: Annotated[
+        int, typer.Option(min=0, max=8, help="Segments before, shown to the LLM with each.")
+    ] = 0,
     model: ModelName = "default",
     language: Language = None,
     words: Words = False,
     format: Format = "txt",
     out: Out = None,
     force: Force = False,
-    beam: Beam = 5,
+    beam: Beam = 3,
     prompt: Prompt = "",
     hotwords: Hotwords = "",
     threads: Threads = None,
@@ -83,7 +86,7 @@ def translate(
         target = find_language(to)
         if language:
             check_pair(language, to)
-        loaded = load(model, llm=llm, num_threads=threads)
+        loaded = load(model, llm=llm, num_threads=threads, context_segments=context)
         recognize = RecognizeOptions(
             language=language, beam_size=beam, prompt=prompt, hotwords=hotwords, words=words
         )

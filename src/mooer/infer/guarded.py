@@ -33,7 +33,7 @@ class RecognizeOptions:
 
     language: str | None = None  # code or name; None: detected from the first speech
     task: str = "asr"  # asr | ast (the recogniser's own translation into English)
-    beam_size: int = 5
+    beam_size: int = 3  # more gains nothing on our sets, and costs a tenth of the time
     temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
     prompt: str = ""  # text in whose style and spelling to go on
     hotwords: str = ""  # words to expect

@@ -48,10 +48,13 @@ def load(
     llm: str = DEFAULT_LLM,
     num_threads: int | None = None,
     offline: bool | None = None,
+    context_segments: int = 0,
 ) -> Model:
     """A model by its name in the catalog, or by the folder of its files; fetched if need be.
 
-    `llm` translates; it is fetched and loaded only when a translation is asked for.
+    `llm` translates; it is fetched and loaded only when a translation is asked for. It is shown
+    `context_segments` segments before the one it translates: none by default, since they mislead
+    the small default LLM (docs/benchmarks.md).
     StoreError if weights cannot be had, ModelError if they are not what they should be.
     """
     name = DEFAULT_MODEL if name == "default" else name
@@ -70,7 +73,13 @@ def load(
         versions=versions,
         make_crew=lambda: Whisper(folder, num_threads=1, workers=threads),
     )
-    return Model(recognizer, llm=llm, num_threads=threads, offline=offline)
+    return Model(
+        recognizer,
+        llm=llm,
+        num_threads=threads,
+        offline=offline,
+        context_segments=context_segments,
+    )
 
 
 class Model:
@@ -83,8 +92,10 @@ class Model:
         llm: str = DEFAULT_LLM,
         num_threads: int | None = None,
         offline: bool | None = None,
+        context_segments: int = 0,
     ) -> None:
         self.recognizer = recognizer
+        self._context_segments = context_segments
         self._llm_name = llm
         self._num_threads = num_threads
         self._offline = offline
@@ -96,7 +107,9 @@ class Model:
         if self._translator is None:
             path = fetch(self._llm_name, offline=self._offline)
             self._translator = Translator(
-                LLM(path, num_threads=self._num_threads), name=self._llm_name
+                LLM(path, num_threads=self._num_threads),
+                name=self._llm_name,
+                context_segments=self._context_segments,
             )
         return self._translator
 

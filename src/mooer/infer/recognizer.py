@@ -140,8 +140,6 @@ class Run:
                 self._on_progress(heard.chunk.end_s, total_s)
             done_s = self._num_samples / SAMPLE_RATE_HZ
             self._on_progress(done_s, done_s)
-        for warning in self._wave.warnings:
-            logger.warning("%s", warning)
 
     def _counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         for block in blocks:
