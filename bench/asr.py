@@ -33,7 +33,7 @@ from mooer.store import fetch
 from mooer.text import character_tokens, word_tokens
 
 System = Callable[[str, str], str]  # path and language -> text
-BATCH_SIZES = (4, 8, 16)
+BATCH_SIZES = (8, 16)
 WARM_CLIP = Path(__file__).parents[1] / "examples" / "zh.flac"
 
 
