@@ -3,8 +3,8 @@
     python bench/asr.py long short start memory translation --shared ../shared
 
 Same weights (whisper-base, int8), same number of threads, one machine, one run; mooer with its
-default beam of 3, faster-whisper with its default of 5. They take turns; medians are printed. faster-whisper is no dependency of mooer: install
-it beside it for this script (pip install faster-whisper).
+default beam of 3, faster-whisper with its default of 5. They take turns; medians are printed.
+faster-whisper is no dependency of mooer: install it beside it (pip install faster-whisper).
 """
 
 from __future__ import annotations
