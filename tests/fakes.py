@@ -65,14 +65,20 @@ class ScriptedWhisper:
     """
 
     is_multilingual = True
-    workers = 1
 
-    def __init__(self, texts: Sequence[str], *, no_speech_prob: float = 0.0) -> None:
+    def __init__(
+        self, texts: Sequence[str], *, no_speech_prob: float = 0.0, workers: int = 1
+    ) -> None:
+        self.workers = workers
+        self.is_loaded = True
         self._texts = iter(texts)
         self._no_speech_prob = no_speech_prob
         self.decodings: list[tuple[float, float, str]] = []
         self.batches: list[int] = []
         self._said: dict[tuple[int, ...], str] = {}
+
+    def unload(self) -> None:
+        self.is_loaded = False
 
     def check_language(self, language: str) -> str:
         return language
@@ -85,6 +91,7 @@ class ScriptedWhisper:
         return [("en", 0.9), ("zh", 0.1)]
 
     def decode(self, chunks, language, options, max_tokens) -> list[Decoded]:
+        self.is_loaded = True
         self.batches.append(len(chunks))
         found = []
         for chunk in chunks:

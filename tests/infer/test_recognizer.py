@@ -100,6 +100,27 @@ def test_long_audio_comes_in_batches_in_order_with_monotone_times():
     assert [d for d, _ in seen] == sorted(d for d, _ in seen)
 
 
+def test_long_audio_runs_on_the_crew_and_only_one_engine_is_in_memory():
+    engine, crew = ScriptedWhisper(["short", "short again"]), ScriptedWhisper(["long"] * 9, workers=2)
+    recognizer = Recognizer(engine, LoudnessVad(), versions={}, make_crew=lambda: crew)
+    options = RecognizeOptions(language="en")
+    long = np.tile(CLIP, 16)  # 64 s
+    loaded = []
+    for samples in (CLIP, long, CLIP):
+        recognizer.transcribe(samples, options, rate_hz=16_000)
+        loaded.append((engine.is_loaded, crew.is_loaded))
+    assert loaded == [(True, True), (False, True), (True, False)]
+    assert sum(engine.batches) == 2
+    assert sum(crew.batches) == 3
+
+
+@pytest.mark.real
+def test_an_engine_that_gave_its_weights_back_reads_them_again(model, examples):
+    before = model.transcribe(examples / "en.flac").text
+    model.recognizer.engine.unload()
+    assert model.transcribe(examples / "en.flac").text == before
+
+
 def test_translation_by_the_recogniser_itself():
     transcript, _ = listen(["welcome to all"], task="ast", language="zh")
     assert transcript.task == "ast"

@@ -92,7 +92,7 @@ class Whisper:
         ctranslate2.set_log_level(40)  # errors come as exceptions
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._model = ctranslate2.models.Whisper(
+            self._weights = ctranslate2.models.Whisper(
                 str(folder),
                 device="cpu",
                 compute_type=compute_type,
@@ -106,13 +106,18 @@ class Whisper:
         self._ct2 = ctranslate2
         self.workers = workers
         self._ids = _special_ids(self._tokenizer)
-        self._num_mels = int(self._model.n_mels)
+        self._num_mels = int(self._weights.n_mels)
+        self.is_multilingual = bool(self._weights.is_multilingual)  # not the .en checkpoints
         self.languages = tuple(n for n in self._ids if n.isalpha() and 2 <= len(n) <= 3)
 
+    def unload(self) -> None:
+        """Give the memory of the weights back; the next call reads them again."""
+        self._weights.unload_model()
+
     @property
-    def is_multilingual(self) -> bool:
-        """False for the .en checkpoints."""
-        return bool(self._model.is_multilingual)
+    def _model(self) -> Any:
+        self._weights.load_model()  # nothing, if they are there
+        return self._weights
 
     def encode(self, samples: Samples, window_s: float | None = None) -> Encoded:
         """Encode one chunk [T] of at most 30 s, followed by silence up to `window_s`."""

@@ -19,11 +19,18 @@ from mooer.transcript import Segment, Transcript, Word
 
 logger = logging.getLogger(__name__)
 
+LONG_S = 60.0  # up to here, two or three chunks, one worker on all threads is as quick
+
 OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
 
 
 class Recognizer:
-    """A Whisper model with a VAD before it and guards behind it; use one from one thread."""
+    """A Whisper model with a VAD before it and guards behind it; use one from one thread.
+
+    Long recordings run on another engine, the crew: several workers of one thread each do more in
+    the same time than one worker of several threads, which wait for each other many times a token.
+    A short one has too few chunks for that.
+    """
 
     def __init__(
         self,
@@ -41,14 +48,15 @@ class Recognizer:
         self._make_crew = make_crew
         self._crew: Whisper | None = None
 
-    def crew(self) -> Whisper:
-        """The engine for long recordings, made at its first use.
-
-        Several workers of one thread each do more in the same time than one worker of several
-        threads, which wait for each other many times a token; but the first words come later.
-        """
+    def engine_for(self, duration_s: float | None) -> Whisper:
+        """The engine for an input of this length, without the weights of the other in memory."""
+        if self._make_crew is None or (duration_s is not None and duration_s <= LONG_S):
+            if self._crew:
+                self._crew.unload()
+            return self.engine
+        self.engine.unload()
         if self._crew is None:
-            self._crew = self._make_crew() if self._make_crew else self.engine
+            self._crew = self._make_crew()
         return self._crew
 
     def run(
@@ -147,34 +155,27 @@ class Run:
             yield block
 
     def _heard(self, batches: Iterator[list[Chunk]]) -> Iterator[Heard]:
-        """What was said in each chunk, in order; batches after the first are decoded abreast."""
+        """What was said in each chunk, in order; batches are decoded abreast by the workers."""
         first = next(batches, None)
         if first is None:
             return
+        engine = self._recognizer.engine_for(self._wave.duration_s)
         if self.language == "und":
-            self.language, probability = detect_language(self._recognizer.engine, first)
+            self.language, probability = detect_language(engine, first)
             self.language_probability = round(probability, 4)
             logger.info("language: %s (%.0f %%)", self.language, 100 * probability)
-        yield from self._decoder(self._recognizer.engine).decode(first)
-        second = next(batches, None)
-        if second is None:
-            return
-        crew = self._recognizer.crew()
-        decode = self._decoder(crew).decode
-        pool = ThreadPoolExecutor(crew.workers)
+        decode = GuardedDecoder(engine, self._options, self.language).decode
+        pool = ThreadPoolExecutor(engine.workers)
         try:
-            pending = deque([pool.submit(decode, second)])
+            pending = deque([pool.submit(decode, first)])
             for batch in batches:
                 pending.append(pool.submit(decode, batch))
-                if len(pending) > crew.workers:
+                while pending and (pending[0].done() or len(pending) > engine.workers):
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-    def _decoder(self, engine: Whisper) -> GuardedDecoder:
-        return GuardedDecoder(engine, self._options, self.language)
 
     def _to_segments(self, heard: Heard) -> Iterator[Segment]:
         if "over_silence" in heard.faults or not heard.decoded.text:

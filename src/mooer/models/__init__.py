@@ -1,0 +1,1 @@
+"""Networks in torch: for training, for released checkpoints, and as the reference of the engines."""
