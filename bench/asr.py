@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from mooer.text import character_tokens, word_tokens
 
 System = Callable[[str, str], str]  # path and language -> text
 BATCH_SIZES = (8, 16)
+MOOER = str(Path(sys.executable).with_name("mooer"))
 WARM_CLIP = Path(__file__).parents[1] / "examples" / "zh.flac"
 
 
@@ -226,7 +228,7 @@ def first_line_s(command: Sequence[str]) -> float:
 def start(args: argparse.Namespace) -> None:
     row = min(rows_of(args, "data/ljspeech"), key=lambda r: abs(r["duration"] - 10))
     threads = str(args.threads)
-    mine = [str(Path(sys.executable).with_name("mooer")), "transcribe", row["audio"]]
+    mine = [MOOER, "transcribe", row["audio"]]
     theirs = [sys.executable, "-c", FIRST_WORDS, str(fetch("whisper-base")), row["audio"], threads]
     seconds: dict[str, list[float]] = {"mooer transcribe": [], "faster-whisper script": []}
     for turn in range(args.repeats + 1):
@@ -240,15 +242,6 @@ def start(args: argparse.Namespace) -> None:
     table(["command", "seconds"], [*lines, ("ratio", f"{statistics.median(ratios):.2f}")])
 
 
-PEAK = """
-import resource, sys, mooer
-model = mooer.load(num_threads=int(sys.argv[2]))
-run = model.stream(sys.argv[1], language="zh")
-num = sum(1 for _ in run)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, num)
-"""
-
-
 def memory(args: argparse.Namespace) -> None:
     source = next(r for r in rows_of(args, "data/longform") if r["language"] == "zh")
     samples = read_wave(source["audio"])
@@ -258,14 +251,18 @@ def memory(args: argparse.Namespace) -> None:
         for minutes in (10, 60):
             path = Path(folder, f"{minutes}.wav")
             write_wave(path, np.tile(ten, minutes // 10))
-            command = [sys.executable, "-c", PEAK, str(path), str(args.threads)]
+            command = [MOOER, "transcribe", str(path), "--threads", str(args.threads)]
             began = time.perf_counter()
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            peak, num = out.split()
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            num = len(process.communicate()[0].splitlines())
             taken = time.perf_counter() - began
-            lines.append((f"{minutes} min", f"{float(peak):.0f}", num, f"{taken:.0f}"))
-    print("### Memory and length\n")
-    table(["recording", "peak RSS, MB", "segments", "seconds"], lines)
+            if process.returncode:
+                raise SystemExit(f"mooer failed on {minutes} minutes")
+            # The largest child so far: the shorter recording comes first.
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            lines.append((f"{minutes} min", f"{peak:.0f}", num, f"{taken:.0f}"))
+    print("### Memory and length: `mooer transcribe`\n")
+    table(["recording", "peak RSS, MB", "lines", "seconds"], lines)
 
 
 def translation(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from mooer.engines.whisper import Decoded, Encoded, TimedWord, window_for
+from mooer.engines.whisper import Decoded, DecodeOptions, Encoded, TimedWord, window_for
 from mooer.tasks import Message
 
 
@@ -74,6 +74,7 @@ class ScriptedWhisper:
         self._texts = iter(texts)
         self._no_speech_prob = no_speech_prob
         self.decodings: list[tuple[float, float, str]] = []
+        self.options: list[DecodeOptions] = []  # of every call
         self.batches: list[int] = []
         self._said: dict[tuple[int, ...], str] = {}
 
@@ -93,6 +94,7 @@ class ScriptedWhisper:
     def decode(self, chunks, language, options, max_tokens) -> list[Decoded]:
         self.is_loaded = True
         self.batches.append(len(chunks))
+        self.options.append(options)
         found = []
         for chunk in chunks:
             self.decodings.append((chunk.window_s, options.temperature, options.prompt))
@@ -102,15 +104,10 @@ class ScriptedWhisper:
             found.append(Decoded(text, tokens, -0.2, self._no_speech_prob))
         return found
 
-    def align(self, chunks, tokens, language) -> list[list[TimedWord]]:
-        aligned = []
-        for chunk, ids in zip(chunks, tokens, strict=True):
-            words = self._said[tuple(ids)].split()
-            step = chunk.duration_s / max(1, len(words))
-            aligned.append(
-                [TimedWord(" " + w, i * step, (i + 1) * step, 0.9) for i, w in enumerate(words)]
-            )
-        return aligned
+    def align(self, chunk, tokens, language) -> list[TimedWord]:
+        words = self._said[tuple(tokens)].split()
+        step = chunk.duration_s / max(1, len(words))
+        return [TimedWord(" " + w, i * step, (i + 1) * step, 0.9) for i, w in enumerate(words)]
 
 
 def speech(*pattern: tuple[float, float], rate_hz: int = 16_000):

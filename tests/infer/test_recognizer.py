@@ -101,7 +101,10 @@ def test_long_audio_comes_in_batches_in_order_with_monotone_times():
 
 
 def test_long_audio_runs_on_the_crew_and_only_one_engine_is_in_memory():
-    engine, crew = ScriptedWhisper(["short", "short again"]), ScriptedWhisper(["long"] * 9, workers=2)
+    engine, crew = (
+        ScriptedWhisper(["short", "short again"]),
+        ScriptedWhisper(["long"] * 9, workers=2),
+    )
     recognizer = Recognizer(engine, LoudnessVad(), versions={}, make_crew=lambda: crew)
     options = RecognizeOptions(language="en")
     long = np.tile(CLIP, 16)  # 64 s
@@ -119,6 +122,33 @@ def test_an_engine_that_gave_its_weights_back_reads_them_again(model, examples):
     before = model.transcribe(examples / "en.flac").text
     model.recognizer.engine.unload()
     assert model.transcribe(examples / "en.flac").text == before
+
+
+@pytest.mark.parametrize(
+    ("language", "options", "seconds", "window_s", "timestamps"),
+    [
+        ("zh", {}, 3, 24.0, True),
+        ("en", {}, 3, 12.0, False),
+        ("zh", {"task": "ast"}, 3, 12.0, False),
+        ("zh", {}, 17, 20.0, False),
+    ],
+)
+def test_short_chinese_is_decoded_with_time_tokens_in_a_wide_window(
+    language, options, seconds, window_s, timestamps
+):
+    samples = speech((0.5, 0), (seconds, 0.5))
+    _, engine = listen(["a b c d"], samples=samples, language=language, **options)
+    assert [d[0] for d in engine.decodings] == [window_s]
+    assert [o.timestamps for o in engine.options] == [timestamps]
+
+
+def test_a_long_input_gets_a_smaller_beam_unless_told():
+    long = np.tile(CLIP, 16)
+    sizes = [
+        listen(["x y"] * 9, samples=samples, **options)[1].options[0].beam_size
+        for samples, options in [(CLIP, {}), (long, {}), (long, {"beam_size": 7})]
+    ]
+    assert sizes == [5, 3, 7]
 
 
 def test_translation_by_the_recogniser_itself():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +19,7 @@ from mooer.transcript import Transcript
 logger = logging.getLogger(__name__)
 
 Job = Callable[[Item], Transcript]
+_M_ARENA_MAX = -8  # malloc.h
 
 
 def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]) -> None:
@@ -33,6 +36,7 @@ def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]
     if not waiting:
         return
     _check_first(waiting)
+    _share_freed_memory()
     job = start()
     failures: list[tuple[Item, str]] = []
     many = len(items) > 1
@@ -74,3 +78,9 @@ def from_terminal(item: Item) -> str:
     if item.path == "-" and sys.stdin.isatty():
         logger.info("reading audio from standard input: pipe a file into it, or press ctrl-C")
     return item.path
+
+
+def _share_freed_memory() -> None:
+    """One heap for all threads: with one each, glibc keeps for every worker what it has freed."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -32,7 +32,14 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for one file an input (a.mp3 -> a.srt).")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Do again what is there already.")]
-Beam = Annotated[int, typer.Option("--beam", help="Beam size; 1 is greedy and quicker.")]
+Beam = Annotated[
+    int | None,
+    typer.Option(
+        "--beam",
+        help="Beam size; 1 is greedy and quicker. [default: 5, for a recording over a minute 3]",
+        show_default=False,
+    ),
+]
 Temperatures = Annotated[
     str, typer.Option(help="Tried in turn where the text looks invented; 'none' for no more tries.")
 ]
@@ -51,7 +58,7 @@ def transcribe(
     format: Format = "txt",
     out: Out = None,
     force: Force = False,
-    beam: Beam = 3,
+    beam: Beam = None,
     temperatures: Temperatures = "0.4,0.8",
     prompt: Prompt = "",
     hotwords: Hotwords = "",

@@ -52,7 +52,7 @@ def translate(
     format: Format = "txt",
     out: Out = None,
     force: Force = False,
-    beam: Beam = 3,
+    beam: Beam = None,
     prompt: Prompt = "",
     hotwords: Hotwords = "",
     threads: Threads = None,

@@ -42,6 +42,7 @@ class DecodeOptions:
     prompt: str = ""  # text before, in whose style and spelling it goes on
     hotwords: str = ""
     task: str = "transcribe"  # or "translate", into English
+    timestamps: bool = False  # let it write time tokens too (they are dropped): another style
     seed: int = 0
 
 
@@ -74,10 +75,10 @@ class TimedWord:
     probability: float
 
 
-def window_for(duration_s: float) -> float:
+def window_for(duration_s: float, min_s: float = MIN_WINDOW_S) -> float:
     """Length of the window that the encoder is shown for speech of this length."""
     wanted = np.ceil((duration_s + MARGIN_S) / WINDOW_STEP_S) * WINDOW_STEP_S
-    return float(min(MAX_WINDOW_S, max(MIN_WINDOW_S, wanted)))
+    return float(min(MAX_WINDOW_S, max(min_s, wanted)))
 
 
 class Whisper:
@@ -169,19 +170,14 @@ class Whisper:
         )
         return [self._best(result, options.length_penalty) for result in results]
 
-    def align(
-        self, chunks: Sequence[Encoded], tokens: Sequence[Sequence[int]], language: str
-    ) -> list[list[TimedWord]]:
-        """Words of each chunk with times, by the cross-attention of selected heads and DTW."""
-        window_frames = round(chunks[0].window_s * FRAMES_PER_S)
-        frames = [min(window_frames, max(2, round(c.duration_s * FRAMES_PER_S))) for c in chunks]
-        results = self._model.align(
-            self._joined(chunks), self._task_ids(language, "transcribe"), list(tokens), frames
+    def align(self, chunk: Encoded, tokens: Sequence[int], language: str) -> list[TimedWord]:
+        """Words with times, by the cross-attention of selected heads and DTW."""
+        window_frames = round(chunk.window_s * FRAMES_PER_S)
+        num_frames = min(window_frames, max(2, round(chunk.duration_s * FRAMES_PER_S)))
+        [result] = self._model.align(
+            chunk.output, self._task_ids(language, "transcribe"), [list(tokens)], [num_frames]
         )
-        return [
-            self._words(list(ids), result, language, chunk.duration_s)
-            for ids, result, chunk in zip(tokens, results, chunks, strict=True)
-        ]
+        return self._words(list(tokens), result, language, chunk.duration_s)
 
     def _joined(self, chunks: Sequence[Encoded]) -> Any:
         if len(chunks) == 1:
@@ -194,7 +190,9 @@ class Whisper:
         return [*start, self._ids[language], self._ids[task]] if self.is_multilingual else start
 
     def _prompt(self, language: str, options: DecodeOptions) -> list[int]:
-        ids = [*self._task_ids(language, options.task), self._ids["notimestamps"]]
+        ids = self._task_ids(language, options.task)
+        if not options.timestamps:
+            ids = [*ids, self._ids["notimestamps"]]
         text = " ".join(part for part in (options.hotwords, options.prompt) if part)
         if not text:
             return ids

@@ -11,17 +11,22 @@ from mooer.audio.vad import VadOptions
 from mooer.decoding import rules
 from mooer.engines.whisper import (
     MAX_WINDOW_S,
+    MIN_WINDOW_S,
     Decoded,
     DecodeOptions,
     Encoded,
     TimedWord,
     Whisper,
+    window_for,
 )
 from mooer.errors import ConfigError
 from mooer.infer.longform import Chunk, groups
 
 logger = logging.getLogger(__name__)
 
+SHORT_BEAM, LONG_BEAM = 5, 3  # in long inputs more gains nothing, and costs a tenth of the time
+TIMED_MAX_S = 12.0
+TIMED_WINDOW_S = 24.0
 _SURE_OF_LANGUAGE = 0.5  # below it, more chunks are asked
 _CHUNKS_TO_ASK = 4
 SCRIPTS = ("hans", "hant")
@@ -33,7 +38,7 @@ class RecognizeOptions:
 
     language: str | None = None  # code or name; None: detected from the first speech
     task: str = "asr"  # asr | ast (the recogniser's own translation into English)
-    beam_size: int = 3  # more gains nothing on our sets, and costs a tenth of the time
+    beam_size: int | None = None  # None: 5 for a short input, 3 for one over a minute
     temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
     prompt: str = ""  # text in whose style and spelling to go on
     hotwords: str = ""  # words to expect
@@ -48,7 +53,7 @@ class RecognizeOptions:
             raise ConfigError(f"task must be asr or ast, not {self.task!r}")
         if self.script not in SCRIPTS:
             raise ConfigError(f"script must be hans or hant, not {self.script!r}")
-        if not 1 <= self.beam_size <= 20:
+        if self.beam_size is not None and not 1 <= self.beam_size <= 20:
             raise ConfigError(f"beam size must be between 1 and 20, not {self.beam_size}")
         if not 1.0 <= self.max_chunk_s <= MAX_WINDOW_S:
             raise ConfigError(f"chunks must be of 1 to 30 s, not {self.max_chunk_s}")
@@ -61,7 +66,7 @@ class Heard:
     """A chunk and the best that was decoded of it."""
 
     chunk: Chunk
-    encoded: Encoded
+    encoded: Encoded | None  # 3 MB: none once the words are aligned
     decoded: Decoded
     faults: tuple[str, ...]
     temperature: float = 0.0
@@ -85,14 +90,28 @@ class GuardedDecoder:
     def decode(self, batch: Sequence[Chunk]) -> list[Heard]:
         """What was said in each chunk of a batch, in their order."""
         found: dict[int, Heard] = {}
-        for window_s, indices in groups(batch):
-            chunks = [batch[i] for i in indices]
-            encoded = [self._engine.encode(chunk.samples, window_s) for chunk in chunks]
-            heard = self._attempt(chunks, encoded)
-            heard = [self._mended(one) if one.faults else one for one in heard]
-            self._align(heard)
-            found.update(zip(indices, heard, strict=True))
+        for timed in (False, True):
+            chosen = [i for i, chunk in enumerate(batch) if self._is_timed(chunk) == timed]
+            floor_s = TIMED_WINDOW_S if timed else MIN_WINDOW_S
+            windows = [window_for(batch[i].duration_s, floor_s) for i in chosen]
+            for window_s, places in groups(windows):
+                indices = [chosen[place] for place in places]
+                chunks = [batch[i] for i in indices]
+                encoded = [self._engine.encode(chunk.samples, window_s) for chunk in chunks]
+                heard = self._attempt(chunks, encoded)
+                heard = [self._mended(one) if one.faults else one for one in heard]
+                self._align(heard)
+                found.update(zip(indices, heard, strict=True))
         return [found[i] for i in range(len(batch))]
+
+    def _is_timed(self, chunk: Chunk) -> bool:
+        """Whether to decode it with time tokens, in a wide window.
+
+        On short Chinese commands that is more accurate (numbers come as characters); on English,
+        and on long chunks, it is less so (docs/benchmarks.md).
+        """
+        short = chunk.duration_s <= TIMED_MAX_S
+        return short and self._language in ("zh", "yue") and self._options.task == "asr"
 
     def _attempt(
         self,
@@ -108,11 +127,12 @@ class GuardedDecoder:
             encoded,
             self._language,
             DecodeOptions(
-                beam_size=options.beam_size,
+                beam_size=options.beam_size or SHORT_BEAM,
                 temperature=temperature,
                 prompt=prompt,
                 hotwords=hotwords,
                 task="translate" if options.task == "ast" else "transcribe",
+                timestamps=self._is_timed(chunks[0]),
             ),
             max_tokens=max(rules.max_tokens(chunk.duration_s) for chunk in chunks),
         )
@@ -133,7 +153,7 @@ class GuardedDecoder:
         best = first
         prompted = "leaks_prompt" not in first.faults
         full = first.encoded
-        if full.window_s < MAX_WINDOW_S:
+        if full is None or full.window_s < MAX_WINDOW_S:
             full = self._engine.encode(first.chunk.samples, MAX_WINDOW_S)
         for temperature in (0.0, *self._options.temperatures):
             [again] = self._attempt(
@@ -146,20 +166,14 @@ class GuardedDecoder:
         return best
 
     def _align(self, heard: list[Heard]) -> None:
-        if self._options.task == "ast":
-            return  # attention to the words of another language does not run with time
-        by_window: dict[float, list[Heard]] = {}
+        """One by one: the attention of a whole batch would take as much memory as its decoding."""
         for one in heard:
-            if one.decoded.tokens and "over_silence" not in one.faults:
-                by_window.setdefault(one.encoded.window_s, []).append(one)
-        for group in by_window.values():
-            aligned = self._engine.align(
-                [one.encoded for one in group],
-                [one.decoded.tokens for one in group],
-                self._language,
-            )
-            for one, words in zip(group, aligned, strict=True):
-                one.words = words
+            encoded, one.encoded = one.encoded, None
+            if encoded is None or not one.decoded.tokens or "over_silence" in one.faults:
+                continue
+            if self._options.task == "ast":
+                continue  # attention to the words of another language does not run with time
+            one.words = self._engine.align(encoded, one.decoded.tokens, self._language)
 
 
 def detect_language(engine: Whisper, chunks: Sequence[Chunk]) -> tuple[str, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mooer.audio.vad import Span
 from mooer.audio.wave import SAMPLE_RATE_HZ
-from mooer.engines.whisper import TimedWord, window_for
+from mooer.engines.whisper import TimedWord
 
 MAX_WINDOW_SPREAD_S = 4.0  # chunks whose windows differ by less are decoded together
 MAX_SEGMENT_S = 12.0  # a longer sentence is divided at a comma or a pause
@@ -87,10 +87,9 @@ def batches(chunks: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
         yield held
 
 
-def groups(chunks: Sequence[Chunk]) -> Iterator[tuple[float, list[int]]]:
-    """Window length in seconds and indices of chunks that are decoded together."""
-    windows = [window_for(chunk.duration_s) for chunk in chunks]
-    order = sorted(range(len(chunks)), key=lambda i: -windows[i])
+def groups(windows: Sequence[float]) -> Iterator[tuple[float, list[int]]]:
+    """From the windows of chunks, in seconds: which are decoded together, in which window."""
+    order = sorted(range(len(windows)), key=lambda i: -windows[i])
     while order:
         longest = windows[order[0]]
         together = [i for i in order if longest - windows[i] < MAX_WINDOW_SPREAD_S]

@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
 
     language: str | None
     task: str
-    beam_size: int
+    beam_size: int | None
     temperatures: tuple[float, ...]
     prompt: str
     hotwords: str

@@ -12,7 +12,13 @@ from mooer.audio.vad import Samples, SpeechModel, speech_spans
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave
 from mooer.decoding import rules
 from mooer.engines.whisper import TimedWord, Whisper
-from mooer.infer.guarded import GuardedDecoder, Heard, RecognizeOptions, detect_language
+from mooer.infer.guarded import (
+    LONG_BEAM,
+    GuardedDecoder,
+    Heard,
+    RecognizeOptions,
+    detect_language,
+)
 from mooer.infer.longform import Chunk, batches, pack, sentences
 from mooer.text import to_simplified, to_traditional
 from mooer.transcript import Segment, Transcript, Word
@@ -22,6 +28,11 @@ logger = logging.getLogger(__name__)
 LONG_S = 60.0  # up to here, two or three chunks, one worker on all threads is as quick
 
 OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
+
+
+def is_long(duration_s: float | None) -> bool:
+    """Whether an input is long; so is one whose end is not known."""
+    return duration_s is None or duration_s > LONG_S
 
 
 class Recognizer:
@@ -50,7 +61,7 @@ class Recognizer:
 
     def engine_for(self, duration_s: float | None) -> Whisper:
         """The engine for an input of this length, without the weights of the other in memory."""
-        if self._make_crew is None or (duration_s is not None and duration_s <= LONG_S):
+        if self._make_crew is None or not is_long(duration_s):
             if self._crew:
                 self._crew.unload()
             return self.engine
@@ -71,7 +82,10 @@ class Recognizer:
         options = options or RecognizeOptions()
         if options.language:
             options = replace(options, language=self.engine.check_language(options.language))
-        return Run(self, open_wave(source, rate_hz=rate_hz), source, options, on_progress)
+        wave = open_wave(source, rate_hz=rate_hz)
+        if options.beam_size is None and is_long(wave.duration_s):
+            options = replace(options, beam_size=LONG_BEAM)
+        return Run(self, wave, source, options, on_progress)
 
     def transcribe(
         self,
