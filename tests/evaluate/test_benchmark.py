@@ -10,7 +10,7 @@ from mooer.evaluate import benchmark
 from mooer.evaluate.benchmark import Plan, run
 from mooer.evaluate.journal import Journal
 from mooer.evaluate.page import to_html
-from mooer.evaluate.report import to_json, to_markdown, write_text
+from mooer.evaluate.report import to_json, to_markdown
 from mooer.transcript import Segment, Transcript
 
 ROWS = [
@@ -240,17 +240,6 @@ def test_the_table(tmp_path):
     assert lines[2].startswith("| mixed | several | 3 | 50.0 |")
     assert len(lines) == 5
     assert len({line.count("|") for line in lines}) == 1
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "r.json"
-    write_text(path, "one")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "\ud800")
-    assert path.read_text() == "one"
-    assert [p.name for p in path.parent.iterdir()] == ["r.json"]
-    with pytest.raises(OutputError, match="cannot write"):
-        write_text(path / "below", "x")
 
 
 def test_memory_is_known_only_where_the_system_says(monkeypatch):

@@ -47,7 +47,8 @@ def evaluate(
     from mooer.evaluate.benchmark import Plan, read_sets, run
     from mooer.evaluate.journal import Journal
     from mooer.evaluate.page import to_html
-    from mooer.evaluate.report import to_json, to_markdown, write_text
+    from mooer.evaluate.report import to_json, to_markdown
+    from mooer.files import write_whole
     from mooer.infer import load
     from mooer.text import find_language
 
@@ -71,9 +72,9 @@ def evaluate(
         with _progress() as on_progress:
             result = run(plan, load(model), journal=journal, on_progress=on_progress)
         if report is not None:
-            write_text(report, to_json(result))
+            write_whole(report, to_json(result))
         if html is not None:
-            write_text(html, to_html(result))
+            write_whole(html, to_html(result))
         journal.discard()
     typer.echo(to_json(result) if as_json else to_markdown(result), nl=False)
     for failure in result["failures"]:

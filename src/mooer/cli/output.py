@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from mooer.data.manifest import Item, safe_stem
 from mooer.errors import ConfigError, OutputError, did_you_mean
+from mooer.files import write_whole
 from mooer.subtitles import SubtitleOptions
 from mooer.transcript import FORMATS, Transcript
 
@@ -73,22 +73,3 @@ class Output:
     def _path(self, item: Item, name: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{safe_stem(item.id)}.{name}"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a hidden name and rename it. OutputError says what to mend."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}; free some space or name another folder by "
-            "--out, then run the same command again: finished files are kept"
-        ) from error

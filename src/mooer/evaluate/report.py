@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-
-from mooer.errors import OutputError
 
 _HEADS = ("set", "language", "utterances", "WER %", "CER %", "MER %", "BLEU", "chrF", "RTF")
 
@@ -65,22 +60,3 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 def heads() -> tuple[str, ...]:
     """Titles of the columns of `table_rows`."""
     return _HEADS
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all; OutputError if it cannot be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            mask = os.umask(0)  # mkstemp gives 600; a report is as readable as any other file
-            os.umask(mask)
-            Path(name).chmod(0o666 & ~mask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
