@@ -15,7 +15,10 @@ case $file in
 esac
 # shellcheck source=tools/venv.sh
 source "$root/tools/venv.sh"
-prepare run ""
+case ${1:-} in
+train) prepare train "[train]" ;; # PyTorch comes only with what needs it
+*) prepare run "" ;;
+esac
 
 mooer="$root/.venv/bin/mooer"
 if (($# > 0)); then

@@ -59,6 +59,23 @@ except OSError:
 PYTHON
 }
 
+# PyTorch without CUDA's gigabytes where there is no NVIDIA GPU: as the package index has it, else
+# as pytorch.org has it, else (nothing is installed here) whatever the requirement brings.
+install_torch() {
+    local python=$1 build
+    if command -v nvidia-smi >/dev/null 2>&1 || [[ "$(uname -sm)" != "Linux x86_64" ]]; then return; fi
+    if "$python" -c 'import torch' 2>/dev/null; then return; fi
+    build=$("$python" -m pip index versions torch 2>/dev/null | grep -oE '[0-9.]+\+cpu' | head -n 1) || true
+    if [[ -n "$build" ]]; then
+        set -- "torch==$build"
+    else
+        set -- torch --index-url https://download.pytorch.org/whl/cpu
+    fi
+    say "no NVIDIA GPU here: asking for PyTorch for the CPU ($*)"
+    "$python" -m pip install --disable-pip-version-check --no-input --retries 1 "$@" ||
+        say "not to be had: taking PyTorch as the package index has it, which may be large"
+}
+
 prepare() {
     local stamp=$1 extras=$2 venv="$root/.venv" log="$root/.venv/setup.log" python fresh=""
     if is_prepared "$stamp"; then return 0; fi
@@ -83,9 +100,12 @@ prepare() {
             }
         fi
         : >"$venv/.unfinished"
-        rm -f "$venv"/.stamp-*
+        rm -f "$venv"/.stamp-* "$log"
+        if [[ "$extras" == *train* ]]; then
+            install_torch "$venv/bin/python" >>"$log" 9>&-
+        fi
         if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
-            -e "$root$extras" >"$log" 2>&1 9>&-; then
+            -e "$root$extras" >>"$log" 2>&1 9>&-; then
             tail -n 12 "$log" >&2
             say "error: pip could not install what mooer needs: see $log; behind a firewall set" \
                 "PIP_INDEX_URL or PIP_PROXY, then run this again"
