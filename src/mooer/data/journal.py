@@ -1,0 +1,102 @@
+"""Append-only JSON lines that survive a kill: what long work has finished, so that it goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mooer.errors import ConfigError, OutputError
+from mooer.files import write_whole
+
+
+class Journal:
+    """A file of one JSON object a line, each with an `id`; the last line of an id counts.
+
+    Opening it reads what an earlier run left in `rows` and cuts off a last line that was not
+    finished, so that nothing is ever appended to half a line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, dict[str, Any]] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+            self._file.seek(0)
+            self._read(self._file.read())
+        except OSError as error:
+            raise self._explained(error) from error
+
+    def _read(self, data: bytes) -> None:
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) != len(data):
+            self._file.truncate(len(whole))
+        for number, line in enumerate(whole.split(b"\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                self.rows[row["id"]] = row
+            except (ValueError, TypeError, KeyError) as error:
+                self._file.close()
+                raise ConfigError(
+                    f"{self.path} line {number} was not written by this command: mend or remove "
+                    "the line, or name another output"
+                ) from error
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row, in the file when this returns. OutputError if it cannot be written."""
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            raise self._explained(error) from error
+        self.rows[row["id"]] = dict(row)
+
+    def close(self) -> None:
+        """Close the file and keep it."""
+        self._file.close()
+
+    def _explained(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self.path}: {error.strerror or error}")
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def agree_on_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write `settings` to `path`, or compare them with those that an earlier run wrote there.
+
+    ConfigError names what differs: half a set made one way and half another is no set.
+    """
+    wanted = json.loads(json.dumps(settings))
+    try:
+        if not path.exists():
+            write_whole(path, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
+            return
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged ({error}): name another output") from error
+    keys = [key for key in {**given, **wanted} if given.get(key) != wanted.get(key)]
+    if keys:
+        differ = ", ".join(
+            f"{key}: {given.get(key)!r} then, {wanted.get(key)!r} now" for key in keys
+        )
+        raise ConfigError(
+            f"{path.parent} was begun with other settings ({differ}): "
+            "use the same, or name another output"
+        )

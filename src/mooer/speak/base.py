@@ -1,0 +1,73 @@
+"""What a speaker is: text, a voice and a speed in; samples out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mooer.errors import ConfigError
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A weighted mean of a speaker's own voices: their names and weights, of sum 1.
+
+    >>> str(Voice.parse("kumo:3+alpha"))
+    'kumo:0.75+alpha:0.25'
+    """
+
+    parts: tuple[tuple[str, float], ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts or any(weight <= 0 for _, weight in self.parts):
+            raise ConfigError(f"a voice is names with weights above 0, got {self.parts}")
+
+    @classmethod
+    def parse(cls, text: str) -> Voice:
+        """Read "name", or "name:weight+name:weight"; ConfigError if it is neither."""
+        parts: dict[str, float] = {}
+        for piece in text.split("+"):
+            name, _, weight = piece.strip().partition(":")
+            try:
+                parts[name] = parts.get(name, 0.0) + float(weight or 1)
+            except ValueError:
+                name = ""
+            if not name:
+                raise ConfigError(f"{text!r} is no voice: write name, or name:0.6+name:0.4")
+        total = sum(parts.values()) or 1.0
+        return cls(tuple((name, weight / total) for name, weight in parts.items()))
+
+    def __str__(self) -> str:
+        return "+".join(f"{name}:{round(weight, 3)}" for name, weight in self.parts)
+
+
+class Speaker(Protocol):
+    """Speaks one text at a time; made once a process, and not shared between threads."""
+
+    rate_hz: int
+    voices: tuple[str, ...]  # names that a `Voice` may hold
+    languages: tuple[str, ...]  # codes
+
+    def speak(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Samples:
+        """Samples [T] at `rate_hz` in [-1, 1].
+
+        DecodeError if there is nothing to say in `text`, ConfigError for an unknown voice or
+        language.
+        """
+
+
+def blend(voices: Sequence[str], random: np.random.Generator, max_parts: int = 3) -> Voice:
+    """A random mean of two or three voices (one, if there is but one)."""
+    most = min(max_parts, len(voices))
+    size = int(random.integers(min(2, most), most + 1))
+    names = random.choice(np.array(voices, dtype=object), size=size, replace=False)
+    weights = random.dirichlet(np.full(size, 3.0))
+    # Rounded as they are written, so that the manifest tells exactly what was spoken.
+    pairs = zip(names, weights, strict=True)
+    return Voice.parse("+".join(f"{name}:{max(weight, 0.01):.3f}" for name, weight in pairs))
