@@ -158,6 +158,12 @@ def test_translation_by_the_recogniser_itself():
     assert transcript.segments[0].translation == "welcome to all"
 
 
+def test_chinese_is_written_with_its_own_marks():
+    transcript, _ = listen(["你好,世界. OK, fine"], language="zh", words=True)
+    assert transcript.text == "你好，世界。OK, fine"
+    assert [w.text for w in transcript.segments[0].words][0] == "你好，世界。"
+
+
 def test_script_of_chinese():
     assert listen(["開放時間 國家"], language="zh")[0].text == "开放时间 国家"
     assert listen(["开放时间 国家"], language="zh", script="hant")[0].text == "開放時間 國家"

@@ -20,7 +20,7 @@ from mooer.infer.guarded import (
     detect_language,
 )
 from mooer.infer.longform import Chunk, batches, pack, sentences
-from mooer.text import to_simplified, to_traditional
+from mooer.text import to_chinese_marks, to_simplified, to_traditional
 from mooer.transcript import Segment, Transcript, Word
 
 logger = logging.getLogger(__name__)
@@ -251,4 +251,5 @@ class Run:
     def _in_script(self, text: str) -> str:
         if self.language not in ("zh", "yue"):
             return text
+        text = to_chinese_marks(text)
         return to_simplified(text) if self._options.script == "hans" else to_traditional(text)

@@ -15,6 +15,7 @@ from mooer.text.scripts import (
     is_wide,
     join_text,
     split_words,
+    to_chinese_marks,
     to_simplified,
     to_traditional,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "mixed_tokens",
     "normalizer_for",
     "split_words",
+    "to_chinese_marks",
     "to_simplified",
     "to_traditional",
     "word_tokens",

@@ -147,3 +147,16 @@ def to_traditional(text: str) -> str:
     '漢語'
     """
     return str(_converter("s2t").convert(text)) if _CJK.search(text) else text
+
+
+_MARKS = str.maketrans(",.?!:;", "，。？！：；")
+_ASCII_MARK = re.compile(r"(?<=[\u3400-\u9fff”’」』》）])(?:[,?!:;]|\.(?![0-9A-Za-z.]))")
+
+
+def to_chinese_marks(text: str) -> str:
+    """ASCII punctuation after a Chinese character as Chinese writes it; the length stays.
+
+    >>> to_chinese_marks("你好,今天3.5度.明天呢?")
+    '你好，今天3.5度。明天呢？'
+    """
+    return _ASCII_MARK.sub(lambda mark: mark[0].translate(_MARKS), text)
