@@ -1,0 +1,144 @@
+"""The processes that speak clips and write them: one speaker of one thread in each."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mooer.audio.opus import write_opus
+from mooer.audio.resample import Resampler
+from mooer.audio.wave import SAMPLE_RATE_HZ, write_wave
+from mooer.data.texts import Line
+from mooer.errors import DecodeError, ModelError
+from mooer.infer.surroundings import add_noise, add_room
+from mooer.speak import SPEAKERS, Speaker, Voice
+from mooer.store import fetch
+
+_SILENCE_S = 0.1  # before and after the speech
+
+MakeSpeaker = Callable[[], Speaker]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One thing to be said, with all that was drawn for it."""
+
+    id: str
+    line: Line
+    voice: Voice
+    speed: float
+    peak_db: float
+    snr_db: float | None
+    reverb_s: float | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What became of a clip."""
+
+    duration_s: float = 0.0
+    error: str = ""  # why it could not be spoken
+
+
+@dataclass(frozen=True)
+class LoadSpeaker:
+    """Make a speaker by its name, in whichever process it is called."""
+
+    name: str
+
+    def __call__(self) -> Speaker:
+        """Fetch the weights if need be and load them."""
+        speaker: Speaker = SPEAKERS.load(self.name)(fetch(self.name))
+        return speaker
+
+
+class Crew:
+    """Speaks clips: in this process if it is alone, else in as many as there are workers."""
+
+    def __init__(self, make: MakeSpeaker, first: Speaker, workers: int) -> None:
+        self._first = first
+        self._pool = None
+        self.depth = 1  # clips that may be under way at a time
+        if workers > 1:
+            # Not forked: threads and libraries of this process would come along half alive.
+            self._pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (make,))
+            self.depth = 4 * workers
+
+    def submit(self, clip: Clip, path: Path) -> Future[Spoken]:
+        """Begin to speak a clip into the file `path`."""
+        if self._pool is not None:
+            return self._pool.submit(_speak_here, clip, path)
+        future: Future[Spoken] = Future()
+        future.set_result(speak_clip(self._first, clip, path))
+        return future
+
+    def result(self, future: Future[Spoken]) -> Spoken:
+        """What came of it, when it is done; ModelError if its process died."""
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise ModelError(
+                "a process that speaks has died, perhaps for want of memory: try fewer workers; "
+                "the same command goes on where this one stopped"
+            ) from error
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+_speaker: list[Speaker] = []  # of this process
+
+
+def _start(make: MakeSpeaker) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    _speaker[:] = [make()]
+
+
+def _speak_here(clip: Clip, path: Path) -> Spoken:
+    return speak_clip(_speaker[0], clip, path)
+
+
+def speak_clip(speaker: Speaker, clip: Clip, path: Path) -> Spoken:
+    """Speak a clip into a file, which appears whole."""
+    try:
+        said = speaker.speak(clip.line.text, clip.line.language, clip.voice, speed=clip.speed)
+    except DecodeError as error:
+        return Spoken(error=str(error))
+    samples = finished(said, speaker.rate_hz, clip)
+    fresh = path.with_name(f".part-{path.name}")
+    (write_wave if path.suffix == ".flac" else write_opus)(fresh, samples)
+    fresh.replace(path)
+    return Spoken(len(samples) / SAMPLE_RATE_HZ)
+
+
+def finished(spoken: NDArray[np.float32], rate_hz: int, clip: Clip) -> NDArray[np.float32]:
+    """[T] at the speaker's rate -> [T] at 16 kHz, in its room, with its noise and loudness."""
+    resampler = Resampler(rate_hz, SAMPLE_RATE_HZ)
+    samples = np.concatenate([resampler.push(spoken), resampler.flush()])
+    samples = np.pad(samples, round(_SILENCE_S * SAMPLE_RATE_HZ))
+    random = np.random.default_rng(clip.seed)
+    if clip.reverb_s is not None:
+        samples = add_room(samples, clip.reverb_s, random)
+    if clip.snr_db is not None:
+        samples = add_noise(samples, clip.snr_db, random)
+    peak = max(float(np.abs(samples).max()), 1e-6)
+    return (samples * (10 ** (clip.peak_db / 20) / peak)).astype(np.float32)
