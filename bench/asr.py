@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import wave
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import mooer
-from mooer.audio.wave import read_wave, write_wave
+from mooer.audio.wave import read_wave
 from mooer.engines.llm import usable_cores
 from mooer.evaluate.bootstrap import compare_systems
 from mooer.evaluate.edit import align
@@ -244,13 +245,17 @@ def start(args: argparse.Namespace) -> None:
 
 def memory(args: argparse.Namespace) -> None:
     source = next(r for r in rows_of(args, "data/longform") if r["language"] == "zh")
-    samples = read_wave(source["audio"])
-    ten = np.resize(samples, 600 * 16_000)
+    ten = np.resize(read_wave(source["audio"]), 600 * 16_000)
+    pcm = (ten * 32_767).astype("<i2").tobytes()
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for minutes in (10, 60):
             path = Path(folder, f"{minutes}.wav")
-            write_wave(path, np.tile(ten, minutes // 10))
+            # Piece by piece: a child begins with the peak of its parent.
+            with wave.open(str(path), "wb") as file:
+                file.setparams((1, 2, 16_000, 0, "NONE", ""))
+                for _ in range(minutes // 10):
+                    file.writeframesraw(pcm)
             command = [MOOER, "transcribe", str(path), "--threads", str(args.threads)]
             began = time.perf_counter()
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
