@@ -2,7 +2,15 @@
 
 import pytest
 
-from mooer.decoding.rules import RULES, Heard, Hypothesis, faults, max_tokens, without_loop
+from mooer.decoding.rules import (
+    RULES,
+    Heard,
+    Hypothesis,
+    faults,
+    gravity,
+    max_tokens,
+    without_loop,
+)
 
 
 def said(text, *, num_tokens=None, logprob=-0.3, no_speech=0.05):
@@ -77,6 +85,47 @@ def test_prompt_leakage_stays_quiet_when_a_hotword_was_said():
     assert "leaks_prompt" not in faults(said("Paraformer is an encoder."), PROMPT)
     assert "leaks_prompt" not in faults(said("MooER"), PROMPT)
     assert "leaks_prompt" not in faults(said("我们用 MooER 做语音识别。"), PROMPT)
+
+
+INSTRUCTED = Heard(10.0, 0.9, instructed=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't transcribe speech without the recording.",
+        "As an AI language model, I cannot listen to anything.",
+        "Please provide the audio file you would like me to transcribe.",
+        "很抱歉，我无法直接收听音频。",
+        "作为一个人工智能语言模型，我不能听录音。",
+        "请提供需要转写的语音内容。",
+    ],
+)
+def test_a_refusal_is_one_only_of_who_was_asked(text):
+    assert "refuses" in faults(said(text), INSTRUCTED)
+    assert "refuses" not in faults(said(text), HEARD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, I can't hear you.",
+        "We are not able to come tomorrow.",
+        "The audio of this recording is very good.",
+        "Please send the letter today.",
+        "对不起，我不能去了。",
+        "人工智能语言模型的发展很快。",
+    ],
+)
+def test_what_people_say_is_no_refusal(text):
+    assert "refuses" not in faults(said(text), INSTRUCTED)
+
+
+def test_one_grave_fault_outweighs_all_the_lesser_ones():
+    names = list(RULES)
+    for i, name in enumerate(names):
+        assert gravity([name]) > gravity(names[i + 1 :])
+    assert gravity([]) == 0
 
 
 def test_nothing_said_has_no_fault():

@@ -164,6 +164,11 @@ def test_chinese_is_written_with_its_own_marks():
     assert [w.text for w in transcript.segments[0].words][0] == "你好，世界。"
 
 
+def test_whisper_cannot_transcribe_and_translate_at_once():
+    with pytest.raises(ConfigError, match="mooer translate"):
+        listen(["x"], task="asr_ast")
+
+
 def test_script_of_chinese():
     assert listen(["開放時間 國家"], language="zh")[0].text == "开放时间 国家"
     assert listen(["开放时间 国家"], language="zh", script="hant")[0].text == "開放時間 國家"

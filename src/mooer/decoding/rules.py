@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from mooer.text import is_cjk
@@ -38,6 +38,7 @@ class Heard:
     duration_s: float
     speech_prob: float = 1.0  # mean of the VAD
     prompt: str = ""  # text that the decoder was given
+    instructed: bool = False  # it is a language model that was told what to do
 
 
 def max_tokens(duration_s: float) -> int:
@@ -95,9 +96,15 @@ def leaks_prompt(hypothesis: Hypothesis, heard: Heard) -> bool:
     return len(text) >= 12 and text in prompt
 
 
+def refuses(hypothesis: Hypothesis, heard: Heard) -> bool:
+    """A language model that talks about the request instead of doing it."""
+    return heard.instructed and bool(_REFUSAL.search(hypothesis.text))
+
+
 Rule = Callable[[Hypothesis, Heard], bool]
 RULES: Mapping[str, Rule] = {
     "over_silence": over_silence,
+    "refuses": refuses,
     "leaks_prompt": leaks_prompt,
     "loops": loops,
     "echoes": echoes,
@@ -111,6 +118,11 @@ def faults(hypothesis: Hypothesis, heard: Heard) -> tuple[str, ...]:
     if not hypothesis.text.strip():
         return ()
     return tuple(name for name, rule in RULES.items() if rule(hypothesis, heard))
+
+
+def gravity(names: Collection[str]) -> int:
+    """One number to compare two hypotheses by: a graver fault outweighs all the lesser ones."""
+    return sum(1 << (len(RULES) - i) for i, name in enumerate(RULES) if name in names)
 
 
 def without_loop(text: str) -> str:
@@ -138,6 +150,19 @@ _BOILERPLATE = re.compile(
     r"|see you (next time|in the next video)|bye( bye)?|you|字幕由.*|.*字幕(组|志愿者|制作).*"
     r"|.*amara\.?org.*|(请|請)(不吝|记得|記得)?.*(订阅|訂閱|点赞|點贊|點讚).*"
     r"|(谢谢|謝謝|感谢|感謝)(大家)?(的)?(观看|觀看|收看|收听|收聽)?|.*明镜.*点点.*|.*優優獨播.*)",
+    re.IGNORECASE,
+)
+# About audio, transcripts and models, never only about what somebody can or cannot do: people say
+# that too.
+_REFUSAL = re.compile(
+    r"\b(sorry|unable|not able|can(no|')?t|can not|don't have|do not have)\b[^.!?]{0,60}"
+    r"\b(audio|recordings?|transcri\w+|speech to text)\b"
+    r"|\bas an? (ai|artificial|(large )?language model)\b[^.!?]{0,40}"
+    r"\b(can(no|')?t|can not|unable|not able|don't|do not)\b"
+    r"|\bplease (provide|upload|share|send|attach)\b[^.!?]{0,30}\b(audio|recording|speech|file)\b"
+    r"|(抱歉|对不起|无法|不能|没有)[^。！？]{0,20}(音频|录音|转写|转录)"
+    r"|作为[^。！？]{0,8}(AI|人工智能|语言模型)[^。！？]{0,16}(无法|不能)"
+    r"|请(您)?(提供|上传|发送|分享)[^。！？]{0,12}(音频|录音|语音)",
     re.IGNORECASE,
 )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.model import DEFAULT_LLM, DEFAULT_MODEL, Model, load
-from mooer.infer.recognizer import Recognizer, Run
+from mooer.infer.recognizer import Recognizer
+from mooer.infer.run import Run
 from mooer.infer.translator import Translator, load_glossary
 
 __all__ = [

@@ -30,6 +30,7 @@ TIMED_WINDOW_S = 24.0
 _SURE_OF_LANGUAGE = 0.5  # below it, more chunks are asked
 _CHUNKS_TO_ASK = 4
 SCRIPTS = ("hans", "hant")
+TASKS = ("asr", "ast", "asr_ast")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RecognizeOptions:
     """What is wanted of a recogniser."""
 
     language: str | None = None  # code or name; None: detected from the first speech
-    task: str = "asr"  # asr | ast (the recogniser's own translation into English)
+    task: str = "asr"  # asr | ast (the recogniser's own translation into English) | asr_ast (both)
     beam_size: int | None = None  # None: 5 for a short input, 3 for one over a minute
     temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
     prompt: str = ""  # text in whose style and spelling to go on
@@ -49,8 +50,8 @@ class RecognizeOptions:
     batch_size: int = 4  # chunks decoded together by one worker
 
     def __post_init__(self) -> None:
-        if self.task not in ("asr", "ast"):
-            raise ConfigError(f"task must be asr or ast, not {self.task!r}")
+        if self.task not in TASKS:
+            raise ConfigError(f"task must be one of {', '.join(TASKS)}, not {self.task!r}")
         if self.script not in SCRIPTS:
             raise ConfigError(f"script must be hans or hant, not {self.script!r}")
         if self.beam_size is not None and not 1 <= self.beam_size <= 20:
@@ -75,8 +76,7 @@ class Heard:
     @property
     def rank(self) -> tuple[int, float]:
         """Lower is better: graver faults weigh more, then the log-probability."""
-        weights = {name: 2 ** (len(rules.RULES) - i) for i, name in enumerate(rules.RULES)}
-        return sum(weights[name] for name in self.faults), -self.decoded.avg_logprob
+        return rules.gravity(self.faults), -self.decoded.avg_logprob
 
 
 class GuardedDecoder:

@@ -13,7 +13,8 @@ from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ModelError
 from mooer.infer.guarded import RecognizeOptions
-from mooer.infer.recognizer import Recognizer, Run
+from mooer.infer.recognizer import Recognizer
+from mooer.infer.run import Run
 from mooer.infer.translator import OnText, Translator, check_pair
 from mooer.store import fetch
 from mooer.text import find_language

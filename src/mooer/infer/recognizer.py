@@ -1,17 +1,18 @@
-"""Sound in, transcript out: find speech, decode it in batches, time it."""
+"""Whisper as a recogniser: speech is decoded in batches, guarded, and its words are timed."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from mooer.audio.vad import Samples, SpeechModel, speech_spans
-from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave
+from mooer.audio.vad import SpeechModel
+from mooer.audio.wave import Source, open_wave
 from mooer.decoding import rules
 from mooer.engines.whisper import TimedWord, Whisper
+from mooer.errors import ConfigError
 from mooer.infer.guarded import (
     LONG_BEAM,
     GuardedDecoder,
@@ -19,15 +20,13 @@ from mooer.infer.guarded import (
     RecognizeOptions,
     detect_language,
 )
-from mooer.infer.longform import Chunk, batches, pack, sentences
-from mooer.text import to_chinese_marks, to_simplified, to_traditional
-from mooer.transcript import Segment, Transcript, Word
+from mooer.infer.longform import Chunk, batches, sentences
+from mooer.infer.run import Listener, OnProgress, Run
+from mooer.transcript import Segment, Word
 
 logger = logging.getLogger(__name__)
 
 LONG_S = 60.0  # up to here, two or three chunks, one worker on all threads is as quick
-
-OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
 
 
 def is_long(duration_s: float | None) -> bool:
@@ -35,7 +34,7 @@ def is_long(duration_s: float | None) -> bool:
     return duration_s is None or duration_s > LONG_S
 
 
-class Recognizer:
+class Recognizer(Listener):
     """A Whisper model with a VAD before it and guards behind it; use one from one thread.
 
     Long recordings run on another engine, the crew: several workers of one thread each do more in
@@ -52,10 +51,8 @@ class Recognizer:
         versions: dict[str, str],
         make_crew: Callable[[], Whisper] | None = None,
     ) -> None:
+        super().__init__(vad, name=name, versions=versions)
         self.engine = engine
-        self.vad = vad
-        self.name = name
-        self.versions = versions
         self._make_crew = make_crew
         self._crew: Whisper | None = None
 
@@ -80,93 +77,27 @@ class Recognizer:
     ) -> Run:
         """Open an input; iterate the result for segments. AudioError if it cannot be read."""
         options = options or RecognizeOptions()
+        if options.task == "asr_ast":
+            raise ConfigError(
+                "Whisper cannot transcribe and translate at once: take a speech LLM, or translate "
+                "what was transcribed (`mooer translate`)"
+            )
         if options.language:
             options = replace(options, language=self.engine.check_language(options.language))
         wave = open_wave(source, rate_hz=rate_hz)
         if options.beam_size is None and is_long(wave.duration_s):
             options = replace(options, beam_size=LONG_BEAM)
-        return Run(self, wave, source, options, on_progress)
-
-    def transcribe(
-        self,
-        source: Source,
-        options: RecognizeOptions | None = None,
-        *,
-        rate_hz: int | None = None,
-    ) -> Transcript:
-        """All of one input. AudioError if it cannot be read."""
-        run = self.run(source, options, rate_hz=rate_hz)
-        return run.transcript(run)
+        return _WhisperRun(self, wave, source, options, on_progress)
 
 
-class Run:
-    """One input on its way through a recogniser: an iterator of segments, in order of time."""
+class _WhisperRun(Run):
+    """One input on its way through Whisper."""
 
-    def __init__(
-        self,
-        recognizer: Recognizer,
-        wave: Wave,
-        source: Source,
-        options: RecognizeOptions,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self._recognizer = recognizer
-        self._wave = wave
-        self._source = source if isinstance(source, str) else ""
-        self._options = options
-        self._on_progress = on_progress or (lambda done_s, total_s: None)
-        self._num_samples = 0
-        self._segments = self._recognize()
-        self.language = options.language or "und"
-        self.language_probability: float | None = None
+    _recognizer: Recognizer
 
-    def __iter__(self) -> Iterator[Segment]:
-        return self._segments
-
-    def transcript(self, segments: Iterable[Segment]) -> Transcript:
-        """The transcript of `segments`, which this run gave; asked for when it is at its end."""
-        segments = tuple(segments)
-        spoken = Counter[str]()
-        for segment in segments:
-            spoken[segment.language] += max(1, len(segment.text))
-        return Transcript(
-            segments=segments,
-            language=spoken.most_common(1)[0][0] if spoken else self.language,
-            duration_s=round(self._num_samples / SAMPLE_RATE_HZ, 3),
-            task=self._options.task,
-            model=self._recognizer.name,
-            source=self._source,
-            language_probability=self.language_probability,
-            translation_language="en" if self._options.task == "ast" else None,
-            versions=self._recognizer.versions,
-            warnings=tuple(self._wave.warnings),
-        )
-
-    def _recognize(self) -> Iterator[Segment]:
-        options = self._options
-        with self._wave as wave:
-            total_s = wave.duration_s
-            spans = speech_spans(
-                self._counted(wave.blocks()),
-                self._recognizer.vad,
-                options.vad,
-                max_s=options.max_chunk_s,
-            )
-            last_s = 0.0
-            for heard in self._heard(batches(pack(spans, options.max_chunk_s), options.batch_size)):
-                for segment in self._to_segments(heard):
-                    # Two chunks share no sample, but rounding must not let times cross.
-                    start_s = max(segment.start_s, last_s)
-                    last_s = max(segment.end_s, start_s)
-                    yield replace(segment, start_s=start_s, end_s=last_s)
-                self._on_progress(heard.chunk.end_s, total_s)
-            done_s = self._num_samples / SAMPLE_RATE_HZ
-            self._on_progress(done_s, done_s)
-
-    def _counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
-        for block in blocks:
-            self._num_samples += len(block)
-            yield block
+    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+        for heard in self._heard(batches(chunks, self._options.batch_size)):
+            yield heard.chunk, self._to_segments(heard)
 
     def _heard(self, batches: Iterator[list[Chunk]]) -> Iterator[Heard]:
         """What was said in each chunk, in order; batches are decoded abreast by the workers."""
@@ -212,7 +143,7 @@ class Run:
                 blank,
                 start_s=start_s,
                 end_s=end_s,
-                text=self._in_script(text),
+                text=self._in_script(text, self.language),
                 translation=text if self._options.task == "ast" else None,
             )
             return
@@ -232,7 +163,7 @@ class Run:
 
     def _timed(self, chunk: Chunk, sentence: list[TimedWord]) -> list[Word]:
         texts = [word.text for word in sentence]
-        whole = self._in_script("".join(texts))
+        whole = self._in_script("".join(texts), self.language)
         if len(whole) == sum(map(len, texts)):  # context decides some characters
             cut, begin = [], 0
             for text in texts:
@@ -240,16 +171,10 @@ class Run:
                 begin += len(text)
             texts = cut
         else:
-            texts = [self._in_script(text) for text in texts]
+            texts = [self._in_script(text, self.language) for text in texts]
         words: list[Word] = []
         for text, word in zip(texts, sentence, strict=True):
             start_s = chunk.input_time_s(word.start_s)
             end_s = max(start_s, chunk.input_time_s(word.end_s, ending=True))
             words.append(Word(round(start_s, 3), round(end_s, 3), text, round(word.probability, 4)))
         return words
-
-    def _in_script(self, text: str) -> str:
-        if self.language not in ("zh", "yue"):
-            return text
-        text = to_chinese_marks(text)
-        return to_simplified(text) if self._options.script == "hans" else to_traditional(text)

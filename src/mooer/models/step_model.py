@@ -80,7 +80,7 @@ class SharedSteps:
         self._llm = llm
         _register()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def start(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, SharedState]:
         """See `decoding.generation.StepModel`."""
         mask = mask.bool()
@@ -97,7 +97,7 @@ class SharedSteps:
         state.allowed = None
         return logits, state
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def step(self, ids: Tensor, state: SharedState) -> tuple[Tensor, SharedState]:
         """See `decoding.generation.StepModel`."""
         if not state.keys or state.num_new == state.keys[0].shape[2]:
@@ -108,7 +108,7 @@ class SharedSteps:
         state.positions = state.positions + 1
         return logits, state
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reorder(self, state: SharedState, indices: Tensor) -> SharedState:
         """See `decoding.generation.StepModel`."""
         rows: list[int] = indices.tolist()
@@ -276,7 +276,7 @@ class CachedSteps:
     def __init__(self, llm: PreTrainedModel) -> None:
         self._llm = llm
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def start(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, CachedState]:
         """See `decoding.generation.StepModel`."""
         positions = _positions(mask.bool())
@@ -285,7 +285,7 @@ class CachedSteps:
         )
         return self._forward(state, positions, inputs_embeds=embeds), state
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def step(self, ids: Tensor, state: CachedState) -> tuple[Tensor, CachedState]:
         """See `decoding.generation.StepModel`."""
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(ids), 1)], 1)
@@ -294,7 +294,7 @@ class CachedSteps:
         state.positions = state.positions + 1
         return logits, state
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reorder(self, state: CachedState, indices: Tensor) -> CachedState:
         """See `decoding.generation.StepModel`."""
         indices = indices.to(state.mask.device)

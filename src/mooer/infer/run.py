@@ -1,0 +1,130 @@
+"""One input on its way through any recogniser: speech is found, decoded, and comes as segments."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from mooer.audio.vad import Samples, SpeechModel, speech_spans
+from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave
+from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.longform import Chunk, pack
+from mooer.text import to_chinese_marks, to_simplified, to_traditional
+from mooer.transcript import Segment, Transcript
+
+OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
+
+
+class Listener(ABC):
+    """A recogniser with a VAD before it; use one from one thread."""
+
+    def __init__(self, vad: SpeechModel, *, name: str, versions: dict[str, str]) -> None:
+        self.vad = vad
+        self.name = name
+        self.versions = versions
+
+    @abstractmethod
+    def run(
+        self,
+        source: Source,
+        options: RecognizeOptions | None = None,
+        *,
+        rate_hz: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Run:
+        """Open an input; iterate the result for segments. AudioError if it cannot be read."""
+
+    def transcribe(
+        self,
+        source: Source,
+        options: RecognizeOptions | None = None,
+        *,
+        rate_hz: int | None = None,
+    ) -> Transcript:
+        """All of one input. AudioError if it cannot be read."""
+        run = self.run(source, options, rate_hz=rate_hz)
+        return run.transcript(run)
+
+
+class Run(ABC):
+    """One input on its way through a recogniser: an iterator of segments, in order of time."""
+
+    def __init__(
+        self,
+        recognizer: Listener,
+        wave: Wave,
+        source: Source,
+        options: RecognizeOptions,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._recognizer = recognizer
+        self._wave = wave
+        self._source = source if isinstance(source, str) else ""
+        self._options = options
+        self._on_progress = on_progress or (lambda done_s, total_s: None)
+        self._num_samples = 0
+        self._segments = self._recognize()
+        self.language = options.language or "und"
+        self.language_probability: float | None = None
+
+    def __iter__(self) -> Iterator[Segment]:
+        return self._segments
+
+    def transcript(self, segments: Iterable[Segment]) -> Transcript:
+        """The transcript of `segments`, which this run gave; asked for when it is at its end."""
+        segments = tuple(segments)
+        spoken = Counter[str]()
+        for segment in segments:
+            spoken[segment.language] += max(1, len(segment.text))
+        translates = self._options.task != "asr"
+        return Transcript(
+            segments=segments,
+            language=spoken.most_common(1)[0][0] if spoken else self.language,
+            duration_s=round(self._num_samples / SAMPLE_RATE_HZ, 3),
+            task="ast" if translates else "asr",
+            model=self._recognizer.name,
+            source=self._source,
+            language_probability=self.language_probability,
+            translation_language="en" if translates else None,
+            versions=self._recognizer.versions,
+            warnings=tuple(self._wave.warnings),
+        )
+
+    @abstractmethod
+    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+        """Each chunk, in order, with the segments that were made of it."""
+
+    def _recognize(self) -> Iterator[Segment]:
+        options = self._options
+        with self._wave as wave:
+            total_s = wave.duration_s
+            spans = speech_spans(
+                self._counted(wave.blocks()),
+                self._recognizer.vad,
+                options.vad,
+                max_s=options.max_chunk_s,
+            )
+            last_s = 0.0
+            for chunk, segments in self._decoded(pack(spans, options.max_chunk_s)):
+                for segment in segments:
+                    # Two chunks share no sample, but rounding must not let times cross.
+                    start_s = max(segment.start_s, last_s)
+                    last_s = max(segment.end_s, start_s)
+                    yield replace(segment, start_s=start_s, end_s=last_s)
+                self._on_progress(chunk.end_s, total_s)
+            done_s = self._num_samples / SAMPLE_RATE_HZ
+            self._on_progress(done_s, done_s)
+
+    def _counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
+        for block in blocks:
+            self._num_samples += len(block)
+            yield block
+
+    def _in_script(self, text: str, language: str) -> str:
+        """Chinese in the script that is wanted; any other text as it is."""
+        if language not in ("zh", "yue"):
+            return text
+        text = to_chinese_marks(text)
+        return to_simplified(text) if self._options.script == "hans" else to_traditional(text)
