@@ -9,7 +9,7 @@ from mooer.tasks.layout import Audio, Text, lay_out
 from mooer.tasks.templates import TEMPLATES, parts, tasks
 
 pytest.importorskip("torch")
-from tests.tiny import ByteTokenizer  # noqa: E402
+from tests.tiny import ByteTokenizer
 
 
 def test_audio_keeps_its_place_and_only_the_answer_is_learned():
