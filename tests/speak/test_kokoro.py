@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from mooer.audio.resample import Resampler
+from mooer.errors import ConfigError, DecodeError, ModelError
+from mooer.speak import Voice
+from mooer.speak.kokoro import Kokoro
+
+SENTENCES = {
+    "zh": ("jf_nezumi", "今天天气很好，我们一起去公园散步吧。"),
+    "en": ("jm_kumo", "Today we will talk about how machines learn to understand human speech."),
+}
+
+
+@pytest.fixture(scope="module")
+def kokoro():
+    from mooer.store import fetch
+
+    return Kokoro(fetch("kokoro-82m"))
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        Kokoro(tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("language", SENTENCES)
+def test_what_it_says_is_recognised(kokoro, model, language):
+    voice, text = SENTENCES[language]
+    samples = kokoro.speak(text, language, Voice.parse(voice))
+    assert samples.dtype == np.float32
+    heard = model.transcribe(samples, rate_hz=kokoro.rate_hz, language=language).text
+    assert heard.rstrip(".。") == text.rstrip(".。")
+
+
+@pytest.mark.real
+def test_speed_and_voice_change_the_sound(kokoro):
+    slow, quick = (
+        kokoro.speak("一二三四五六七八九十", "zh", Voice.parse("jm_kumo"), speed=speed)
+        for speed in (0.8, 1.25)
+    )
+    assert 1.3 < len(slow) / len(quick) < 1.8
+    blended = kokoro.speak("你好", "zh", Voice.parse("jm_kumo:0.5+jf_alpha:0.5"))
+    pure = kokoro.speak("你好", "zh", Voice.parse("jm_kumo"))
+    short = min(len(blended), len(pure))
+    assert not np.allclose(blended[:short], pure[:short], atol=0.05)
+    again = kokoro.speak("你好", "zh", Voice.parse("jm_kumo"))
+    np.testing.assert_array_equal(pure, again)
+
+
+@pytest.mark.real
+def test_a_long_text_is_spoken_in_pieces(kokoro, model):
+    text = "".join(f"这是第{i}句话，我们慢慢地说。" for i in range(1, 13))
+    samples = kokoro.speak(text, "zh", Voice.parse("jf_nezumi"))
+    resampler = Resampler(kokoro.rate_hz, 16_000)
+    heard = np.concatenate([resampler.push(samples), resampler.flush()])
+    assert 15 < len(heard) / 16_000 < 60
+    spoken = model.transcribe(heard, rate_hz=16_000, language="zh").text
+    assert spoken.count("句话") >= 10
+
+
+@pytest.mark.real
+def test_what_cannot_be_spoken(kokoro):
+    with pytest.raises(DecodeError, match="nothing to say"):
+        kokoro.speak("……！", "zh", Voice.parse("jm_kumo"))
+    with pytest.raises(ConfigError, match="did you mean jm_kumo"):
+        kokoro.speak("你好", "zh", Voice.parse("jm_kumi"))
+    with pytest.raises(ConfigError, match="zh, en"):
+        kokoro.speak("bonjour", "fr", Voice.parse("jm_kumo"))
+    with pytest.raises(ConfigError, match="speed"):
+        kokoro.speak("你好", "zh", Voice.parse("jm_kumo"), speed=9.0)
