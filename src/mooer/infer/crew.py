@@ -14,16 +14,18 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from mooer.audio.augment import add_noise, coloured_noise, decaying_response, reverberate
 from mooer.audio.opus import write_opus
 from mooer.audio.resample import Resampler
 from mooer.audio.wave import SAMPLE_RATE_HZ, write_wave
 from mooer.data.texts import Line
 from mooer.errors import DecodeError, ModelError
-from mooer.infer.surroundings import add_noise, add_room
 from mooer.speak import SPEAKERS, Speaker, Voice
 from mooer.store import fetch
 
 _SILENCE_S = 0.1  # before and after the speech
+_DIRECT_DB = (0.0, 12.0)  # of the sound itself over the room's
+_COLOURS = (0.0, 2.0)  # of noise: white to brown
 
 MakeSpeaker = Callable[[], Speaker]
 
@@ -137,8 +139,10 @@ def finished(spoken: NDArray[np.float32], rate_hz: int, clip: Clip) -> NDArray[n
     samples = np.pad(samples, round(_SILENCE_S * SAMPLE_RATE_HZ))
     random = np.random.default_rng(clip.seed)
     if clip.reverb_s is not None:
-        samples = add_room(samples, clip.reverb_s, random)
+        direct_db = random.uniform(*_DIRECT_DB)
+        samples = reverberate(samples, decaying_response(clip.reverb_s, direct_db, random))
     if clip.snr_db is not None:
-        samples = add_noise(samples, clip.snr_db, random)
+        noise = coloured_noise(len(samples), random.uniform(*_COLOURS), random)
+        samples = add_noise(samples, noise, clip.snr_db)
     peak = max(float(np.abs(samples).max()), 1e-6)
     return (samples * (10 ** (clip.peak_db / 20) / peak)).astype(np.float32)
