@@ -47,6 +47,9 @@ def test_settings_are_written_once_and_then_compared(tmp_path):
     agree_on_settings(path, {"seed": 1, "names": ("a", "b")})
     with pytest.raises(ConfigError, match="seed: 1 then, 2 now"):
         agree_on_settings(path, {"seed": 2, "names": ("a", "b")})
+    agree_on_settings(path, {"names": ("a", "b"), "new": None})
+    with pytest.raises(ConfigError, match="new: None then, 3 now"):
+        agree_on_settings(path, {"seed": 1, "new": 3})
     path.write_text("{")
     with pytest.raises(ConfigError, match="damaged"):
         agree_on_settings(path, {})

@@ -175,6 +175,27 @@ def test_another_model_for_the_same_output_is_refused(items, tmp_path):
         label(items, out, other, LabelOptions())
 
 
+def test_a_translation_may_be_added_later(items, tmp_path):
+    crew, out = Crew(), tmp_path / "o.jsonl"
+    names = {"recogniser": "ears"}
+    label(items, out, Labellers(crew.recognise, crew.judge, crew.hear, names=names), LabelOptions())
+    assert "translation" not in rows_of(out)[0]
+    crew = Crew()
+    label(items, out, crew.labellers, LabelOptions())
+    assert crew.asked["recognise"] == crew.asked["hear"] == []
+    assert rows_of(out)[0]["translation"].startswith("The weather")
+
+
+def test_a_recording_that_is_gone_keeps_what_was_measured(items, tmp_path):
+    out = tmp_path / "o.jsonl"
+    label(items, out, Crew().labellers, LabelOptions())
+    Path(items[1].path).unlink()
+    loose = LabelOptions(filters=FilterOptions(min_quality=1.0))
+    report = label(items, out, Crew().labellers, loose)
+    assert [failure["id"] for failure in report.failures] == ["noisy"]
+    assert len(rows_of(out)) == 3
+
+
 def test_measurements_may_be_left_out(items, tmp_path):
     crew = Crew()
     out = tmp_path / "o.jsonl"

@@ -77,26 +77,29 @@ class Journal:
 
 
 def agree_on_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write `settings` to `path`, or compare them with those that an earlier run wrote there.
+    """Compare `settings` with those that earlier runs left in `path`, and add what is new.
 
     ConfigError names what differs: half a set made one way and half another is no set.
     """
     wanted = json.loads(json.dumps(settings))
+    given: dict[str, Any] = {}
     try:
-        if not path.exists():
-            write_whole(path, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
-            return
-        given = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists():
+            given = dict(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise OutputError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} is damaged ({error}): name another output") from error
-    keys = [key for key in {**given, **wanted} if given.get(key) != wanted.get(key)]
-    if keys:
-        differ = ", ".join(
-            f"{key}: {given.get(key)!r} then, {wanted.get(key)!r} now" for key in keys
-        )
+    differ = [
+        f"{key}: {given[key]!r} then, {value!r} now"
+        for key, value in wanted.items()
+        if key in given and given[key] != value
+    ]
+    if differ:
         raise ConfigError(
-            f"{path.parent} was begun with other settings ({differ}): "
+            f"{path.parent} was begun with other settings ({', '.join(differ)}): "
             "use the same, or name another output"
         )
+    if given.keys() < given.keys() | wanted.keys():
+        merged = json.dumps({**given, **wanted}, ensure_ascii=False, indent=1)
+        write_whole(path, merged + "\n")

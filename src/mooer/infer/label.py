@@ -98,7 +98,9 @@ def label(
     A recording that cannot be read is told and left out; it is tried again by the next run.
     ConfigError if an earlier run into `out` had other models.
     """
-    settings = {**labellers.names, "target": labellers.target, "max_s": options.max_s}
+    settings = {**labellers.names, "max_s": options.max_s}
+    if labellers.translate:
+        settings["target"] = labellers.target
     agree_on_settings(_beside(out, "settings.json"), settings)
     with Journal(_beside(out, "journal.jsonl")) as journal:
         run = _Labelling(labellers, options, journal)
@@ -123,6 +125,14 @@ class _Labelling:
     def measure(self, item: Item) -> None:
         """Make sure that the journal has all of a recording that its candidates need."""
         began_s = time.perf_counter()
+        try:
+            self._measure(item)
+        except (AudioError, DecodeError) as error:
+            logger.error("%s: %s", item.id, error)
+            self.report.failures.append({"id": item.id, "error": str(error)})
+        self.report.wall_s += time.perf_counter() - began_s
+
+    def _measure(self, item: Item) -> None:
         row = self._journal.rows.get(item.id)
         if row is not None and row["path"] == item.path:
             self.report.num_before += 1
@@ -130,13 +140,8 @@ class _Labelling:
             duration_s = float(row["duration_s"])
         else:
             row = None
-            try:
-                with self._clock("recognise"):
-                    heard = self._labellers.recognise(item.path)
-            except (AudioError, DecodeError) as error:
-                logger.error("%s: %s", item.id, error)
-                self.report.failures.append({"id": item.id, "error": str(error)})
-                return
+            with self._clock("recognise"):
+                heard = self._labellers.recognise(item.path)
             duration_s = heard.duration_s
             self.report.audio_s += duration_s
             before = utterances(item.id, heard, self._options.max_s)
@@ -149,7 +154,6 @@ class _Labelling:
                 "candidates": [one.to_dict() for one in after],
             }
             self._journal.add(entry)
-        self.report.wall_s += time.perf_counter() - began_s
 
     def _completed(self, path: str, candidates: list[Candidate]) -> list[Candidate]:
         """Candidates with all measurements that may still save or drop them."""

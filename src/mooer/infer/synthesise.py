@@ -141,9 +141,9 @@ def synthesise(
     """
     make = LoadSpeaker(speaker) if isinstance(speaker, str) else speaker
     name = speaker if isinstance(speaker, str) else "custom"
+    first = make()  # here, so that a missing package or model is told once, and before all else
     agree_on_settings(out / SETTINGS, {"speaker": name, **vars(options), "shuffled": bool(hours)})
     (out / FOLDER).mkdir(exist_ok=True)
-    first = make()  # here, so that a missing package or model is told once
     voices = make_voices(first.voices, options)
     if hours:
         random = np.random.default_rng(options.seed)
