@@ -63,3 +63,14 @@ def save_gguf(path: Path, model: Qwen2ForCausalLM) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def save_cmvn(path: Path, width: int) -> None:
+    """Write am.mvn as Kaldi does."""
+    shift = " ".join(["-0.5"] * width)
+    scale = " ".join(["0.1"] * width)
+    path.write_text(
+        f"<Nnet> \n<Splice> {width} {width} \n[ 0 ]\n"
+        f"<AddShift> {width} {width} \n<LearnRateCoef> 0 [ {shift} ]\n"
+        f"<Rescale> {width} {width} \n<LearnRateCoef> 0 [ {scale} ]\n</Nnet> \n"
+    )
