@@ -33,17 +33,18 @@ def change_speed(samples: Floats, factor: float) -> Floats:
     if factor == 1.0 or not len(samples):
         return samples
     num_out = round(len(samples) / factor)
-    out: Floats = soxr.resample(samples, SAMPLE_RATE_HZ * factor, SAMPLE_RATE_HZ, quality="HQ")
-    out = np.pad(out[:num_out], (0, max(0, num_out - len(out))))
-    clipped: Floats = np.clip(out, -1.0, 1.0)
-    return clipped
+    played: Floats = soxr.resample(samples, SAMPLE_RATE_HZ * factor, SAMPLE_RATE_HZ, quality="HQ")
+    out = np.zeros(num_out, np.float32)
+    out[: len(played)] = np.clip(played[:num_out], -1.0, 1.0)
+    return out
 
 
 def change_gain(samples: Floats, gain_db: float) -> Floats:
     """Louder or softer; as loud as full scale allows if it would go beyond."""
     factor = 10.0 ** (gain_db / 20.0)
     peak = float(np.abs(samples).max(initial=0.0)) * factor
-    return (samples * np.float32(factor / max(1.0, peak))).astype(np.float32)
+    louder: Floats = samples * np.float32(factor / max(1.0, peak))
+    return louder
 
 
 def coloured_noise(num_samples: int, exponent: float, rng: Rng) -> Floats:

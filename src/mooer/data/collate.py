@@ -17,7 +17,7 @@ from mooer.batch import IGNORE, Batch
 from mooer.data.sound import read_sound
 from mooer.data.stages import Example
 from mooer.data.supervision import Utterance
-from mooer.errors import AudioError, ManifestError, MissingExtra, MooerError
+from mooer.errors import AudioError, ConfigError, ManifestError, MissingExtra
 from mooer.tasks.layout import Layout, Tokenizer, lay_out
 from mooer.tasks.templates import Answer, parts, write_answer
 
@@ -71,7 +71,7 @@ class FeatureReader:
     def _try(self, example: Example) -> Features | Failure:
         try:
             return self.read(example)
-        except MooerError as error:
+        except (AudioError, ManifestError) as error:
             return Failure(example.utterance.id, str(error))
 
     def read(self, example: Example) -> Features:
@@ -128,7 +128,7 @@ class Collator:
                 continue
             try:
                 layouts.append(self.layout(example, result.num_samples))
-            except MooerError as error:
+            except (AudioError, ManifestError) as error:
                 self._fail(example.utterance.id, error)
                 continue
             keys.append(example.utterance.id)
@@ -141,12 +141,13 @@ class Collator:
         num_embeddings = self.num_embeddings(num_samples)
         if num_embeddings < 1:
             raise AudioError(f"{num_samples} samples are too few for one embedding: leave it out")
+        parts(self.template, task, num_embeddings)  # an unknown task is no matter of one utterance
         answer = answer_text(self.template, task, utterance) if self.with_answers else None
         return lay_out(
             parts(self.template, task, num_embeddings, answer, utterance.prompt), self.tokenizer
         )
 
-    def _fail(self, id: str, error: MooerError) -> None:
+    def _fail(self, id: str, error: AudioError | ManifestError) -> None:
         if self.on_error == "raise":
             raise type(error)(f"{id}: {error}") from error
         self.skipped[str(error)] += 1
@@ -166,7 +167,7 @@ def answer_text(template: str, task: str, utterance: Utterance) -> str:
     answer = Answer(utterance.text, utterance.translation, utterance.answer, tuple(labels))
     try:
         return write_answer(template, task, answer)
-    except MooerError as error:
+    except ConfigError as error:
         raise ManifestError(str(error)) from error
 
 

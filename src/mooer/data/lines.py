@@ -18,12 +18,14 @@ class Lines:
     """The utterances of a JSONL manifest by index, read when they are asked for.
 
     Every line is read once when it is opened, so that a mistake in the last one is told before
-    training and not days later. ManifestError as `read_manifest`, save for ids that repeat.
+    training and not days later (not if `check` is False: it was done before). ManifestError as
+    `read_manifest`, save for ids that repeat.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, check: bool = True) -> None:
         self.path = Path(path)
-        self.duration_s = 0.0  # of all lines that tell theirs
+        self._check = check
+        self.duration_s = 0.0  # of all lines that tell theirs, if they were checked
         self._starts, self._numbers, self._num_bytes = self._scan()
 
     def __len__(self) -> int:
@@ -54,7 +56,8 @@ class Lines:
                     if line[mark:].strip():
                         starts.append(at + mark)
                         numbers.append(number)
-                        self.duration_s += self._parse(line[mark:], number).duration_s or 0.0
+                        if self._check:
+                            self.duration_s += self._parse(line[mark:], number).duration_s or 0.0
                     at += len(line)
         except OSError as error:
             raise ManifestError(f"cannot read {self.path}: {error.strerror or error}") from error

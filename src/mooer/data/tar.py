@@ -61,7 +61,7 @@ def _unreadable(path: str | os.PathLike[str], file: BinaryIO, error: Exception) 
     start = file.read(6)
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
         return f"{path} is compressed, and cannot be read in place: unpack it to .tar"
-    return f"{path} is no tar archive, or empty ({error})"
+    return f"{path} is no tar archive, empty or cut off ({error})"
 
 
 def check_member(info: tarfile.TarInfo, path: str | os.PathLike[str]) -> None:
