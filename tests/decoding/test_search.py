@@ -112,6 +112,38 @@ def test_a_batch_says_what_each_says_alone():
                 assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
 
 
+def test_both_ways_to_remember_say_the_same():
+    llm = talker(2, end=4.0)
+    embeds, mask = prompts(0, 9, 14, 4)
+    for options in (
+        SearchOptions(max_new_tokens=80, num_beams=1),
+        SearchOptions(max_new_tokens=40, num_beams=1, num_best=4, sample=True),
+        SearchOptions(max_new_tokens=40, num_beams=3),
+    ):
+        plain, shared = (
+            [h.tokens for best in found for h in best]
+            for found in (
+                decode(steps(llm), embeds, mask, options, eos_ids=[EOS])
+                for steps in (CachedSteps, SharedSteps)
+            )
+        )
+        assert shared == plain
+        assert len(set(map(len, plain))) > 1, "rows must leave at different times"
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_half_precision_is_near(num_beams):
+    llm = talker(2)
+    embeds, mask = prompts(0, 9, 14, 4)
+    options = SearchOptions(max_new_tokens=1, num_beams=num_beams)
+    wanted = decode(step_model(llm), embeds, mask, options, eos_ids=[EOS])
+    llm.to(torch.bfloat16)
+    found = decode(step_model(llm), embeds.bfloat16(), mask, options, eos_ids=[EOS])
+    for [a], [b] in zip(found, wanted, strict=True):
+        assert a.logprobs[0] == pytest.approx(b.logprobs[0], abs=0.1)
+        assert a.logprobs[0] != b.logprobs[0]
+
+
 CASES = {
     "greedy": SearchOptions(num_beams=1),
     "MooER's own": SearchOptions(),

@@ -2,9 +2,10 @@
 
 The beams of an utterance read one copy of the keys and values of its prompt. A speech prompt has
 hundreds of them and an answer a few dozen, so a step reads a fraction of what a cache for each
-beam would, and choosing other beams moves only the answers. `SharedSteps` does that by an
-attention function of its own (transformers' attention interface); `CachedSteps` is the plain way
-for models without that interface, or with attention that is not plain.
+beam would, and choosing other beams moves only the answers. Without beams, prompt and answer lie
+in one memory that has room to grow. `SharedSteps` does that by an attention function of its own
+(transformers' attention interface); `CachedSteps` is the plain way for models without that
+interface, or with attention that is not plain.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _positions(mask: Tensor) -> Tensor:
 class SharedState:
     """Letters: U utterances, R = U * fan rows, H key heads, P prompt, D head width; by layer."""
 
-    bias: Tensor  # [U, 1, 1, P], -inf on padding
+    bias: Tensor  # [U, 1, 1, P], -inf on padding; without beams [R, 1, 1, room]
     positions: Tensor  # [R], of the next id
     owners: list[int]  # of each row, its utterance; rows of one stand together
     prompt_keys: list[Tensor] = field(default_factory=list)  # [U, H, P, D]
@@ -65,12 +66,18 @@ class SharedState:
     keys: list[Tensor] = field(default_factory=list)  # [R, H, room, D]
     values: list[Tensor] = field(default_factory=list)
     num_new: int = 0
+    num_before: int = 0  # where in `keys` answers begin: after the prompt, if it is in there too
     allowed: Tensor | None = None  # [U, 1, P, P], only while the prompt is read
 
     @property
     def fan(self) -> int:
         """Rows of each utterance."""
         return len(self.owners) // len(self.bias)
+
+    @property
+    def used(self) -> int:
+        """Filled places of `keys` and `values`."""
+        return self.num_before + self.num_new
 
 
 class SharedSteps:
@@ -100,7 +107,7 @@ class SharedSteps:
     @torch.no_grad()
     def step(self, ids: Tensor, state: SharedState) -> tuple[Tensor, SharedState]:
         """See `decoding.generation.StepModel`."""
-        if not state.keys or state.num_new == state.keys[0].shape[2]:
+        if not state.keys or state.used == state.keys[0].shape[2]:
             _grow(state)
         ids = ids.to(state.bias.device)[:, None]
         logits = self._forward(state, state.positions[:, None], input_ids=ids)
@@ -115,7 +122,7 @@ class SharedSteps:
         owners = [state.owners[row] for row in rows]
         kept = list(dict.fromkeys(owners))
         fan = len(rows) // len(kept)
-        if owners != [owner for owner in kept for _ in range(fan)]:
+        if state.num_before or owners != [owner for owner in kept for _ in range(fan)]:
             kept, fan = owners, 1  # as many prompts as rows
         if kept != list(range(len(state.bias))):
             chosen = torch.tensor(kept, device=state.bias.device)
@@ -129,10 +136,10 @@ class SharedSteps:
             state.positions = state.positions.index_select(0, indices)
             for answers in (state.keys, state.values):
                 for layer, answer in enumerate(answers):
-                    moved = answer[:, :, : state.num_new].index_select(0, indices)
+                    moved = answer[:, :, : state.used].index_select(0, indices)
                     if not same:
                         answers[layer] = answer.new_empty((len(rows), *answer.shape[1:]))
-                    answers[layer][:, :, : state.num_new] = moved
+                    answers[layer][:, :, : state.used] = moved
         state.owners = [place for place in range(len(kept)) for _ in range(fan)]
         return state
 
@@ -151,19 +158,21 @@ class SharedSteps:
 
 def _grow(state: SharedState) -> None:
     """Room for more ids in every row."""
+    more = max(_BLOCK_TOKENS, state.num_new)
     for prompts, answers in (
         (state.prompt_keys, state.keys),
         (state.prompt_values, state.values),
     ):
-        for layer, prompt in enumerate(prompts):
-            _, num_heads, _, width = prompt.shape
-            room = state.num_new + max(_BLOCK_TOKENS, state.num_new)
-            new = prompt.new_empty((len(state.owners), num_heads, room, width))
-            if answers[layer:]:
-                new[:, :, : state.num_new] = answers[layer][:, :, : state.num_new]
-                answers[layer] = new
-            else:
-                answers.append(new)
+        if not answers and state.fan == 1:  # no beams: answers are written behind the prompts
+            answers[:] = prompts
+            prompts.clear()
+            state.num_before = answers[0].shape[2]
+        elif not answers:
+            answers += [prompt[:1, :, :0].repeat(len(state.owners), 1, 1, 1) for prompt in prompts]
+        for layer, answer in enumerate(answers):
+            answers[layer] = nn.functional.pad(answer, (0, 0, 0, more))
+    if state.num_before:
+        state.bias = nn.functional.pad(state.bias, (0, more))
 
 
 @contextmanager
@@ -220,7 +229,7 @@ def _attend_step(
     state: SharedState, layer: int, query: Tensor, key: Tensor, value: Tensor
 ) -> Tensor:
     """One id of every row [R, heads, D] looks at the prompt of its utterance and at its answer."""
-    end = state.num_new + 1
+    end = state.used + 1
     state.keys[layer][:, :, end - 1] = key[:, :, 0]
     state.values[layer][:, :, end - 1] = value[:, :, 0]
     answer_keys, answer_values = state.keys[layer][:, :, :end], state.values[layer][:, :, :end]
@@ -229,6 +238,11 @@ def _attend_step(
     group = num_query_heads // num_heads  # query heads that share a key head
     fan, num = state.fan, len(state.bias)
     by_row = query.view(num_rows, num_heads, group, width)
+    if state.num_before:
+        out = nn.functional.scaled_dot_product_attention(
+            by_row, answer_keys, answer_values, attn_mask=state.bias[..., :end], scale=1.0
+        )
+        return out.reshape(num_rows, 1, num_query_heads, width)
     by_prompt = _gather(by_row, num, fan)
     to_prompt = by_prompt @ state.prompt_keys[layer].transpose(-1, -2) + state.bias
     to_answer = by_row @ answer_keys.transpose(-1, -2)
