@@ -49,15 +49,16 @@ def test_speed_and_voice_change_the_sound(kokoro):
     np.testing.assert_array_equal(pure, again)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_a_long_text_is_spoken_in_pieces(kokoro, model):
-    text = "".join(f"这是第{i}句话，我们慢慢地说。" for i in range(1, 13))
+    text = "".join(f"这是第{i}句话，我们慢慢地说。" for i in range(1, 9))
     samples = kokoro.speak(text, "zh", Voice.parse("jf_nezumi"))
     resampler = Resampler(kokoro.rate_hz, 16_000)
     heard = np.concatenate([resampler.push(samples), resampler.flush()])
-    assert 15 < len(heard) / 16_000 < 60
+    assert 10 < len(heard) / 16_000 < 40
     spoken = model.transcribe(heard, rate_hz=16_000, language="zh").text
-    assert spoken.count("句话") >= 10
+    assert spoken.count("句话") >= 7
 
 
 @pytest.mark.real
