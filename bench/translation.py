@@ -2,6 +2,7 @@
 
     python bench/translation.py --speed --python ../venv-torch/bin/python
     python bench/translation.py --quality --shared ../shared
+    python bench/translation.py --context --shared ../shared
 
 Speed compares llama.cpp, as `mooer` runs it, with transformers (fp32 and bf16) that reads the
 same GGUF: same prompts, greedy, same number of new tokens, runs interleaved, medians. It needs
@@ -200,6 +201,26 @@ def measure_quality(path: Path, shared: Path, limit: int, num_threads: int) -> N
             )
 
 
+def measure_context(path: Path, shared: Path, num_threads: int) -> None:
+    """Print BLEU and chrF of news read in order, by how many segments before are shown."""
+    import sacrebleu
+
+    pairs = list(read_pairs(shared / "data/aishell.jsonl", "zh"))
+    segments = [Segment(i, i + 1, text, "zh") for i, (text, _) in enumerate(pairs)]
+    references = [[r[0] for _, r in pairs]]
+    print("\n| segments before | BLEU | chrF | s a sentence |")
+    print("|---:|---:|---:|---:|")
+    with LLM(path, num_threads=num_threads) as llm:
+        for num in (0, 1, 2, 4):
+            start = time.perf_counter()
+            got = list(Translator(llm, context_segments=num).stream(segments, to="en"))
+            seconds = (time.perf_counter() - start) / len(pairs)
+            texts = [segment.translation or "" for segment in got]
+            bleu = sacrebleu.corpus_bleu(texts, references).score
+            chrf = sacrebleu.corpus_chrf(texts, references).score
+            print(f"| {num} | {bleu:.1f} | {chrf:.1f} | {seconds:.2f} |", flush=True)
+
+
 def translate_alone(llm: LLM, text: str, source: str, target: str) -> Segment:
     """Translate without context: the sentences of these sets have nothing to do with each other."""
     (segment,) = Translator(llm).stream([Segment(0.0, 1.0, text, source)], to=target)
@@ -211,6 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--context", action="store_true")
     parser.add_argument("--model", default="qwen2.5-0.5b", help="a name of the store, or a path")
     parser.add_argument("--python", help="interpreter that has torch, transformers and gguf")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -219,9 +241,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     path = Path(args.model) if Path(args.model).exists() else fetch(args.model)
-    if args.speed or not args.quality:
+    every = not (args.speed or args.quality or args.context)
+    if args.speed or every:
         measure_speed(path, args.python, args.threads, args.runs)
-    if args.quality or not args.speed:
+    if args.context or every:
+        measure_context(path, args.shared, args.threads)
+    if args.quality or every:
         measure_quality(path, args.shared, args.limit, args.threads)
 
 

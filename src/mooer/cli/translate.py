@@ -44,8 +44,9 @@ def translate(
     ] = None,
     bilingual: Annotated[bool, typer.Option("--bilingual", help="Keep the original too.")] = False,
     context: Annotated[
-        int, typer.Option(min=0, max=8, help="Segments before, shown to the LLM with each.")
-    ] = 0,
+        int,
+        typer.Option(min=0, max=8, help="Segments before that the LLM is shown with each."),
+    ] = 2,
     model: ModelName = "default",
     language: Language = None,
     words: Words = False,

@@ -31,6 +31,7 @@ from mooer.text import (
 )
 from mooer.transcript import Segment, Transcript
 
+CONTEXT_SEGMENTS = 2  # segments before, shown with their translations
 LONG_TOKENS = 400  # a segment longer than this is cut at ends of sentences …
 PIECE_TOKENS = 160  # … into pieces of about this length
 _TRADITIONAL = frozenset({"zh-hant", "zh-tw", "zh-hk", "zh-mo"})
@@ -66,11 +67,13 @@ class Translator:
     Pairs: Chinese to English, English to Chinese, any other language to English.
 
     `context_segments`: show the model up to so many segments before, with their translations.
-    None by default: it misleads a model of half a billion parameters (4 cost 2.4 BLEU on clips
-    of read news, where sentences do follow on each other); try some with a larger one.
+    Where sentences follow on each other two help a little; more mislead a model of half a
+    billion parameters (docs/benchmarks.md).
     """
 
-    def __init__(self, llm: ChatModel, *, name: str = "", context_segments: int = 0) -> None:
+    def __init__(
+        self, llm: ChatModel, *, name: str = "", context_segments: int = CONTEXT_SEGMENTS
+    ) -> None:
         self._llm = llm
         self._context_segments = context_segments
         self.name = name
