@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -93,15 +93,17 @@ def _read_file(path: Path) -> Tensors:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content: Any = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        with warnings.catch_warnings():  # of pickle's protocol: it is read, or refused below
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            content: Any = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path} is refused: it is damaged or asks for code to be run "
             f"({_first_line(error)}); take weights in safetensors"
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+    except Exception as error:  # each kind of damage has its own in torch and in safetensors
         raise ModelError(
             f"the weights {path} cannot be read ({_first_line(error)}): fetch them again"
         ) from None
