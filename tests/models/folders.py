@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gguf
 import torch
+from peft import PeftModel
 from tests.tiny import SPECIAL, tiny_llm
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+
+from mooer.models.adapter import Adapter, AdapterConfig, build_adapter
+from mooer.models.encoders.sanm import SanmConfig, SanmEncoder
+from mooer.models.llm import LoraConfig, add_lora
 
 
 def byte_level_tokenizer() -> PreTrainedTokenizerFast:
@@ -74,3 +80,92 @@ def save_cmvn(path: Path, width: int) -> None:
         f"<AddShift> {width} {width} \n<LearnRateCoef> 0 [ {shift} ]\n"
         f"<Rescale> {width} {width} \n<LearnRateCoef> 0 [ {scale} ]\n</Nnet> \n"
     )
+
+
+def random_encoder(seed: int = 0) -> SanmEncoder:
+    """MooER's encoder with all sizes small."""
+    torch.manual_seed(seed)
+    return SanmEncoder(SanmConfig(num_mels=8, width=16, ffn_width=24, num_blocks=3))
+
+
+def random_adapter(out_width: int = 32, seed: int = 0) -> Adapter:
+    """MooER's adapter over `random_encoder`."""
+    torch.manual_seed(seed)
+    return build_adapter(AdapterConfig(hidden_width=24), 16, out_width)
+
+
+def random_lora(llm: Qwen2ForCausalLM, rank: int = 4, seed: int = 0) -> PeftModel:
+    """LoRA of MooER's kind that changes something."""
+    torch.manual_seed(seed)
+    model = add_lora(llm, LoraConfig(rank=rank))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_" in name:
+                parameter.normal_(std=0.1)
+    return model.eval()
+
+
+def save_mooer(root: Path, tasks: tuple[str, ...] = ("asr_ast_mtl",), *, width: int = 32) -> None:
+    """Write `pretrained_models` as MooER's README lays it out, with small random weights."""
+    encoder = root / "paraformer_encoder"
+    encoder.mkdir(parents=True)
+    save_cmvn(encoder / "am.mvn", 56)
+    torch.save(random_encoder().state_dict(), encoder / "paraformer-encoder.pth")
+    save_llm(root / "Qwen2-7B-Instruct", width=width)
+    for seed, task in enumerate(tasks):
+        (root / task).mkdir()
+        adapter = random_adapter(width, seed).state_dict()
+        named = {f"encoder_projector.{name}": t for name, t in adapter.items()}
+        torch.save(named, root / task / "adapter_project.pt")
+        lora = random_lora(tiny_llm(width=width), seed=seed)
+        folder = root / task / "lora_weights"
+        lora.save_pretrained(folder, safe_serialization=False, save_embedding_layers=False)
+        options = json.loads((folder / "adapter_config.json").read_text())
+        kept = {k: options[k] for k in _PEFT_0_5} | {"base_model_name_or_path": "/somewhere/Qwen2"}
+        (folder / "adapter_config.json").write_text(json.dumps(kept))
+
+
+_PEFT_0_5 = (  # what peft 0.5.0 wrote
+    "auto_mapping",
+    "bias",
+    "fan_in_fan_out",
+    "inference_mode",
+    "init_lora_weights",
+    "layers_pattern",
+    "layers_to_transform",
+    "lora_alpha",
+    "lora_dropout",
+    "modules_to_save",
+    "peft_type",
+    "r",
+    "revision",
+    "target_modules",
+    "task_type",
+)
+
+
+def save_deepspeed(root: Path, *, width: int = 32) -> None:
+    """Write a checkpoint as DeepSpeed does under ZeRO-2, frozen weights left out."""
+    step = root / "global_step7"
+    step.mkdir(parents=True)
+    (root / "latest").write_text("global_step7")
+    adapter = random_adapter(width).state_dict()
+    module = {f"encoder_projector.{name}": t for name, t in adapter.items()}
+    for name, tensor in random_lora(tiny_llm(width=width)).state_dict().items():
+        if ".lora_" in name:
+            module[f"llm.{name}"] = tensor
+    states = {
+        "module": module,
+        "buffer_names": [],
+        "optimizer": None,
+        "param_shapes": [{name: tensor.shape for name, tensor in module.items()}],
+        "lr_scheduler": {"last_batch_iteration": 6},
+        "sparse_tensor_module_names": set(),
+        "global_steps": 7,
+        "dp_world_size": 2,
+        "ds_config": {"train_micro_batch_size_per_gpu": 8},
+        "ds_version": "0.14.0",
+    }
+    torch.save(states, step / "mp_rank_00_model_states.pt")
+    for rank in range(2):
+        (step / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").write_bytes(b"not read")

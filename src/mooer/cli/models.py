@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mooer.errors import StoreError, did_you_mean
+from mooer.errors import MissingExtra, StoreError, did_you_mean
 
 app = typer.Typer(
     help="List, fetch, check and remove weights.\n\nExample: mooer models fetch whisper-base",
@@ -149,6 +149,39 @@ def verify_models(names: Names = None, as_json: AsJson = False) -> None:
             mend = f": run `mooer models fetch {name}`"
             typer.echo(f"{name}: {'; '.join(found) + mend if found else 'good'}")
     _exit_if(sum(map(bool, problems.values())))
+
+
+@app.command("inspect")
+def inspect_weights(
+    folder: Annotated[str, typer.Argument(metavar="DIR", show_default=False)],
+    check_md5: Annotated[
+        bool, typer.Option("--md5/--no-md5", help="Compare files with their published md5.")
+    ] = True,
+    lora_alpha: Annotated[
+        float | None,
+        typer.Option("--lora-alpha", help="Of a DeepSpeed checkpoint, which does not say it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a folder of weights is, and which tensors are missing, unexpected or misshapen.
+
+    Exit code 1 if it cannot be used as it is.
+
+    Example: mooer models inspect pretrained_models
+    """
+    from mooer.cli.inspect import as_mapping, lines
+
+    try:
+        from mooer.models.released import inspect
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train") from error
+
+    report = inspect(folder, check_md5=check_md5, lora_alpha=lora_alpha)
+    if as_json:
+        _print_json(as_mapping(report))
+    else:
+        typer.echo("\n".join(lines(report)))
+    _exit_if(not report.usable)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -122,7 +122,7 @@ def load(
     place = Path(folder)
     if not (place / CONFIG).is_file():
         raise ModelError(f"{place} holds no {CONFIG}: it is no model that mooer has saved")
-    config = _resolved(read_yaml(ModelConfig, place / CONFIG), place)
+    config = locate(read_yaml(ModelConfig, place / CONFIG), place)
     if dtype is not None:
         config = replace(config, llm=replace(config.llm, dtype=dtype))
     model = build(config)
@@ -145,7 +145,7 @@ def load(
     return model.to(device).eval()
 
 
-def _resolved(config: ModelConfig, place: Path) -> ModelConfig:
+def locate(config: ModelConfig, place: Path) -> ModelConfig:
     """Paths inside the folder made whole."""
     options = dict(config.encoder.config)
     if options.get(_CMVN):

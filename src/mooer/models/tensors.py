@@ -209,7 +209,7 @@ def _prefix_fault(missing: list[str], unexpected: list[str]) -> str:
 
 
 def _added(short: list[str], long: list[str]) -> str:
-    """The beginning that turns most of the short names into long ones, if it does so to half."""
+    """The beginning that turns short names into long ones, if it does so to half of them."""
     wanted = set(short)
     counts = Counter(
         name[: i + 1]
@@ -218,7 +218,7 @@ def _added(short: list[str], long: list[str]) -> str:
         if letter == "." and name[i + 1 :] in wanted
     )
     prefix, count = counts.most_common(1)[0] if counts else ("", 0)
-    return prefix if 2 * count >= len(short) else ""
+    return prefix if 2 * count >= min(len(short), len(long)) else ""
 
 
 def _is_finite(value: Tensor | tuple[int, ...]) -> bool:
