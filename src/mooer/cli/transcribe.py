@@ -43,6 +43,12 @@ Beam = Annotated[
 Temperatures = Annotated[
     str, typer.Option(help="Tried in turn where the text looks invented; 'none' for no more tries.")
 ]
+Task = Annotated[
+    str, typer.Option(help="asr, ast (into English), or asr_ast: both at once, by a speech LLM.")
+]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", help="Chunks of a recording that are decoded together.")
+]
 Prompt = Annotated[str, typer.Option(help="Text in whose style and spelling to go on.")]
 Hotwords = Annotated[str, typer.Option(help="Names and terms to expect: 'MooER, Paraformer'.")]
 Script = Annotated[str, typer.Option(help="Of Chinese: hans (Simplified) or hant (Traditional).")]
@@ -53,6 +59,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.
 def transcribe(
     inputs: Inputs,
     model: ModelName = "default",
+    task: Task = "asr",
     language: Language = None,
     words: Words = False,
     format: Format = "txt",
@@ -63,6 +70,7 @@ def transcribe(
     prompt: Prompt = "",
     hotwords: Hotwords = "",
     script: Script = "hans",
+    batch_size: BatchSize = 4,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,6 +79,8 @@ def transcribe(
     Example: mooer transcribe talk.mp3
 
     Example: mooer transcribe --words --format srt,json --out subtitles/ recordings/
+
+    Example: mooer transcribe --model my-speech-llm/ --task asr_ast wav.scp
 
     Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
 
@@ -81,7 +91,8 @@ def transcribe(
     from mooer.subtitles import SubtitleOptions
 
     formats = ("json",) if as_json else parse_formats(format)
-    output = Output(out, formats, SubtitleOptions(), force)
+    both = task == "asr_ast"
+    output = Output(out, formats, SubtitleOptions(bilingual=both), force)
 
     def start() -> Job:
         from mooer.infer import RecognizeOptions, load
@@ -94,8 +105,10 @@ def transcribe(
             hotwords=hotwords,
             script=script,
             words=words,
+            task=task,
+            batch_size=batch_size,
         )
-        recognizer = load(model, num_threads=threads).recognizer
+        recognizer = load(model, num_threads=threads, task=task).recognizer
 
         def job(item: Item) -> Transcript:
             from mooer.cli.batch import from_terminal
@@ -108,6 +121,8 @@ def transcribe(
                     segments.append(segment)
                     if output.streams:
                         print(segment.text, flush=True)  # noqa: T201
+                        if both and segment.translation:
+                            print(segment.translation, flush=True)  # noqa: T201
             return run.transcript(segments)
 
         return job

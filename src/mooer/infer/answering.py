@@ -91,7 +91,8 @@ class Answerer:
         self._steps: Any = step_model(model.llm)
         self._request = template(model.template).requests[task]
         self._eos_ids = [_end_id(model)]
-        self._device = next(iter(model.llm.parameters())).device
+        weights = next(iter(model.encoder.parameters()))
+        self._device, self._dtype = weights.device, weights.dtype
 
     def answers(self, chunks: Sequence[Chunk]) -> list[Answered]:
         """What was said in each chunk, in their order; all are decoded together."""
@@ -168,6 +169,7 @@ class Answerer:
         import torch
 
         batch = prompt_batch(self._model, self._task, utterances).to(self._device)
+        batch = replace(batch, features=batch.features.to(self._dtype))
         with torch.no_grad():
             return self._model.embed(batch), batch.mask
 

@@ -14,8 +14,9 @@ from mooer.engines.whisper import Whisper
 from mooer.errors import ModelError
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.recognizer import Recognizer
-from mooer.infer.run import Run
-from mooer.infer.translator import OnText, Translator, check_pair
+from mooer.infer.run import Listener, Run
+from mooer.infer.speech_llm import holds_speech_llm, load_speech_llm
+from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
 from mooer.store import fetch
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript
@@ -49,9 +50,15 @@ def load(
     llm: str = DEFAULT_LLM,
     num_threads: int | None = None,
     offline: bool | None = None,
-    context_segments: int = 0,
+    context_segments: int = CONTEXT_SEGMENTS,
+    task: str = "asr",
+    check_md5: bool = True,
 ) -> Model:
     """A model by its name in the catalog, or by the folder of its files; fetched if need be.
+
+    A folder may be of a Whisper model, of a speech LLM that was trained here, or of a released
+    one: where that holds a network for each task, `task` says which, and without `check_md5` its
+    files need not be the published ones.
 
     `llm` translates; it is fetched and loaded only when a translation is asked for. It is shown
     `context_segments` segments before the one it translates: none by default, since they mislead
@@ -61,19 +68,26 @@ def load(
     name = DEFAULT_MODEL if name == "default" else name
     folder = fetch(name, offline=offline)
     threads = num_threads or usable_cores()
-    if not (folder / "model.bin").is_file():
+    is_whisper = (folder / "model.bin").is_file()
+    if not is_whisper and not holds_speech_llm(folder):
         raise ModelError(
-            f"{name} is no recogniser (no model.bin in it): `mooer models list` shows which are"
+            f"{name} is no recogniser (it holds no model.bin of Whisper, no mooer.yaml and no "
+            "released speech LLM): `mooer models list` shows which models are"
         )
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
-    versions = {"mooer": version("mooer"), "ctranslate2": version("ctranslate2")}
-    recognizer = Recognizer(
-        Whisper(folder, num_threads=threads),
-        vad,
-        name=Path(name).name,
-        versions=versions,
-        make_crew=lambda: Whisper(folder, num_threads=1, workers=threads),
-    )
+    recognizer: Listener
+    if is_whisper:
+        recognizer = Recognizer(
+            Whisper(folder, num_threads=threads),
+            vad,
+            name=Path(name).name,
+            versions={"mooer": version("mooer"), "ctranslate2": version("ctranslate2")},
+            make_crew=lambda: Whisper(folder, num_threads=1, workers=threads),
+        )
+    else:
+        recognizer = load_speech_llm(
+            folder, vad, task=task, num_threads=threads, check_md5=check_md5
+        )
     return Model(
         recognizer,
         llm=llm,
@@ -88,12 +102,12 @@ class Model:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: Listener,
         *,
         llm: str = DEFAULT_LLM,
         num_threads: int | None = None,
         offline: bool | None = None,
-        context_segments: int = 0,
+        context_segments: int = CONTEXT_SEGMENTS,
     ) -> None:
         self.recognizer = recognizer
         self._context_segments = context_segments

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave, read_wave
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
-from mooer.errors import AudioError, ConfigError
+from mooer.errors import AudioError, ConfigError, MissingExtra, ModelError
 from mooer.infer.answering import Answered, Answerer, SpeechLLM, language_of
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, batches
@@ -28,6 +31,9 @@ from mooer.transcript import Segment
 
 MAX_S = 30.0  # what such models are trained on
 SEARCH = SearchOptions(max_new_tokens=500)  # as MooER decodes; the length of the speech bounds it
+CONFIG = "mooer.yaml"  # of our own layout (models.load)
+ADAPTER = "adapter_project.pt"  # of MooER's (models.released)
+_RELEASED_NAMES = {"asr": "asr", "ast": "ast", "asr_ast": "asr_ast_mtl"}  # our tasks and its
 _AHEAD = 4  # batches that are read at once, so that chunks of like length go together
 
 
@@ -108,6 +114,73 @@ class SpeechLLMRecognizer(Listener):
             language=options.language and find_language(options.language),
             temperatures=options.temperatures,
         )
+
+
+def holds_speech_llm(folder: Path) -> bool:
+    """Whether a folder looks like a speech LLM: of our own layout, or as MooER was released."""
+    return (folder / CONFIG).is_file() or bool(_released_tasks(folder))
+
+
+def load_speech_llm(
+    folder: Path,
+    vad: SpeechModel,
+    *,
+    task: str = "asr",
+    num_threads: int | None = None,
+    check_md5: bool = True,
+) -> SpeechLLMRecognizer:
+    """The speech LLM of a folder, on the GPU in bfloat16 if there is one.
+
+    `task` chooses among the networks of a released folder; without `check_md5` its files need not
+    be the published ones. ModelError lists what does not fit.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train") from error
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    on_gpu = torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    dtype: Literal["bfloat16", "float32"] = "bfloat16" if on_gpu else "float32"
+    if (folder / CONFIG).is_file():
+        from mooer.models.load import load
+
+        model = load(folder, device, dtype, merge=True)
+    else:
+        from mooer.models.released import ReleasedOptions, load_released
+
+        name = choose_task(_released_tasks(folder), task, folder)
+        options = ReleasedOptions(task=name, check_md5=check_md5, dtype=dtype)
+        model = load_released(folder, options, device)
+    versions = {
+        "mooer": version("mooer"),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    return SpeechLLMRecognizer(model, vad, name=folder.resolve().name, versions=versions)
+
+
+def choose_task(names: Sequence[str], task: str, folder: Path) -> str:
+    """The one of a released folder's tasks that does ours; ModelError if none does.
+
+    >>> choose_task(["asr", "asr_ast_mtl"], "asr_ast", Path("MooER-MTL-5K"))
+    'asr_ast_mtl'
+    """
+    wanted = _RELEASED_NAMES.get(task, task)
+    if wanted in names:
+        return wanted
+    if len(names) == 1 and names[0] not in _RELEASED_NAMES.values():
+        return names[0]
+    raise ModelError(
+        f"{folder} has no network for the task {task}: it holds {', '.join(sorted(names))}"
+    )
+
+
+def _released_tasks(folder: Path) -> list[str]:
+    found = [*folder.glob(ADAPTER), *folder.glob(f"*/{ADAPTER}")]
+    return [path.resolve().parent.name for path in found]
 
 
 class _SpeechRun(Run):

@@ -1,0 +1,129 @@
+"""Folders of speech LLMs, small and random, through `load` and the command line."""
+
+import json
+
+import pytest
+import torch
+from tests.fakes import LoudnessVad, speech
+from tests.models.folders import save_llm
+
+import mooer.infer.model
+from mooer.audio.wave import write_wave
+from mooer.cli.main import main
+from mooer.errors import ModelError
+from mooer.infer import RecognizeOptions, load
+from mooer.infer.speech_llm import SpeechLLMRecognizer, choose_task, holds_speech_llm
+from mooer.models.adapter import AdapterConfig
+from mooer.models.llm import LlmConfig, LoraConfig
+from mooer.models.load import build, save
+from mooer.models.speech_llm import EncoderConfig, ModelConfig
+
+ENCODER = {"width": 16, "num_blocks": 2, "num_heads": 2, "ffn_width": 32}
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("speech-llm")
+    save_llm(root / "base")
+    torch.manual_seed(1)
+    config = ModelConfig(
+        encoder=EncoderConfig("sanm", ENCODER),
+        llm=LlmConfig(str(root / "base"), lora=LoraConfig(rank=2)),
+        adapter=AdapterConfig(hidden_width=16),
+    )
+    model = build(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.llm.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.5)
+    save(model, root / "mine")
+    return root / "mine"
+
+
+@pytest.fixture(autouse=True)
+def small_vad(monkeypatch, tmp_path):
+    fetch = mooer.infer.model.fetch
+    (tmp_path / "vad.onnx").touch()
+
+    def fetched(name, **options):
+        return tmp_path if name == "silero-vad" else fetch(name, **options)
+
+    monkeypatch.setattr(mooer.infer.model, "fetch", fetched)
+    monkeypatch.setattr(mooer.infer.model, "SpeechModel", lambda path: LoudnessVad())
+
+
+def clip(path, seconds=2.0):
+    write_wave(path, speech((0.5, 0), (seconds, 0.5), (0.5, 0)))
+    return path
+
+
+def test_a_folder_is_loaded_with_its_lora_merged(folder):
+    recognizer = load(str(folder), num_threads=1).recognizer
+    assert isinstance(recognizer, SpeechLLMRecognizer)
+    assert recognizer.name == "mine"
+    assert not hasattr(recognizer.model.llm, "peft_config")
+    assert {"mooer", "torch", "transformers"} == set(recognizer.versions)
+
+
+def test_the_command_line_says_what_the_recogniser_says(folder, tmp_path, capsys):
+    for name, seconds in (("a", 1.0), ("b", 0.7)):
+        clip(tmp_path / f"{name}.wav", seconds)
+    scp = tmp_path / "wav.scp"
+    scp.write_text(f"one {tmp_path / 'a.wav'}\ntwo {tmp_path / 'b.wav'}\n")
+    arguments = [scp, "--model", folder, "--task", "asr_ast", "--beam", 2, "--json"]
+    arguments += ["--temperatures", "none", "--threads", 1]
+    assert main(["transcribe", *map(str, arguments)]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.split("\n") if line]
+    options = RecognizeOptions(task="asr_ast", beam_size=2, temperatures=())
+    recognizer = load(str(folder), num_threads=1).recognizer
+    for line, name in zip(lines, ("a", "b"), strict=True):
+        wanted = recognizer.transcribe(str(tmp_path / f"{name}.wav"), options)
+        assert line["segments"] == wanted.to_dict()["segments"]
+        assert line["task"] == "ast"
+    assert any(line["text"] for line in lines)
+
+
+@pytest.mark.parametrize("task", ["asr", "ast"])
+def test_other_tasks_by_the_command_line(folder, tmp_path, capsys, task):
+    arguments = [
+        clip(tmp_path / "a.wav", 1.0),
+        "--model",
+        folder,
+        "--task",
+        task,
+        "--beam",
+        "1",
+        "--temperatures",
+        "",
+    ]
+    assert main(["transcribe", *map(str, arguments)]) == 0
+    capsys.readouterr()
+    assert main(["transcribe", *map(str, arguments), "--hotwords", "MooER"]) == 2
+    assert "speech LLM has no use for hotwords" in capsys.readouterr().err
+
+
+def test_streaming_from_a_folder(folder):
+    recognizer = load(str(folder), num_threads=1).recognizer
+    pieces = list(recognizer.stream(speech((1.5, 0.5)), rate_hz=16_000))
+    assert pieces
+    assert all(isinstance(piece, str) and piece for piece in pieces)
+
+
+def test_what_a_folder_is(folder, tmp_path):
+    assert holds_speech_llm(folder)
+    assert not holds_speech_llm(tmp_path)
+    with pytest.raises(ModelError, match=r"no mooer\.yaml"):
+        load(str(tmp_path))
+    (tmp_path / "asr").mkdir()
+    (tmp_path / "asr" / "adapter_project.pt").touch()
+    assert holds_speech_llm(tmp_path)
+    assert holds_speech_llm(tmp_path / "asr")
+
+
+def test_a_released_folder_is_asked_for_the_network_of_the_task(tmp_path):
+    names = ["asr", "ast", "asr_ast_mtl"]
+    assert [choose_task(names, task, tmp_path) for task in ("asr", "ast", "asr_ast")] == names
+    assert choose_task(["mine"], "ast", tmp_path) == "mine"
+    with pytest.raises(ModelError, match="no network for the task ast: it holds asr"):
+        choose_task(["asr"], "ast", tmp_path)
