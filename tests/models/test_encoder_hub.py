@@ -67,6 +67,19 @@ def test_it_is_transformers_from_samples_to_frames(tmp_path, kind):
     torch.testing.assert_close(hidden, expected, atol=2e-3 if by_fbank else 1e-4, rtol=0)
 
 
+@torch.no_grad()
+def test_whisper_is_whispers_encoder(tmp_path):
+    config = transformers.WhisperConfig(**WHISPER, decoder_layers=1, decoder_attention_heads=2)
+    model = transformers.WhisperModel(config).eval()
+    model.save_pretrained(tmp_path)
+    encoder = HubEncoder(HubConfig(str(tmp_path))).eval()
+    encoder.load_weights(tmp_path)
+    features = torch.randn(1, 220, 8, generator=torch.Generator().manual_seed(3))
+    expected = model.encoder(features.transpose(1, 2)).last_hidden_state
+    hidden, _ = encoder(features, torch.tensor([220]))
+    torch.testing.assert_close(hidden, expected, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("kind", "num_mels", "frame_ms", "shortest"),
     [

@@ -100,7 +100,8 @@ class TransformersEncoder(Encoder):
         settings.apply_spec_augment = False
         settings.layerdrop = 0.0
         self.settings: Any = settings
-        self.model = AutoModel.from_config(settings, trust_remote_code=False).float()
+        build: Any = AutoModel.from_config  # which has no types
+        self.model = build(settings, trust_remote_code=False).float()
         if hasattr(self.model, "masked_spec_embed"):  # of SpecAugment: never used
             self.model.masked_spec_embed.requires_grad_(False)
         self.width = int(settings.hidden_size)
