@@ -1,6 +1,6 @@
 """Synthetic speech: how fast it is made, and how well a recogniser hears it, as Markdown tables.
 
-    python bench/synth.py --texts ../shared/text/tatoeba_dev.jsonl
+    python bench/synth.py speed hearing --texts ../shared/text/tatoeba_dev.jsonl --out bench.synth
 
 Sentences of one text file, in both languages, spoken by Kokoro-82M (int8) with one process and
 with two, then recognised by whisper-base. All numbers are of synthetic speech: they say whether
@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,18 @@ UNITS = {"zh": ("CER", character_tokens), "en": ("WER", word_tokens)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=["speed", "hearing"])
+    parser.add_argument("--out", type=Path, required=True, help="what is spoken stays here")
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--sentences", type=int, default=20, help="of each language")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--recognizer", default="whisper-base")
     args = parser.parse_args()
     lines = chosen(args.texts, args.sentences)
-    with tempfile.TemporaryDirectory() as folder:
-        speed(lines, args.workers, Path(folder))
-        hearing(lines, args.recognizer, Path(folder))
+    if "speed" in args.parts:
+        speed(lines, args.workers, args.out)
+    if "hearing" in args.parts:
+        hearing(lines, args.recognizer, args.out)
 
 
 def chosen(path: Path, num: int) -> list[Line]:
@@ -53,7 +55,8 @@ def speed(lines: list[Line], workers: list[int], folder: Path) -> None:
     print("| workers | speech, s | seconds, with loading | real-time factor |\n|---|---|---|---|")
     for num in workers:
         began = time.perf_counter()
-        report = synthesise(lines, folder / f"workers-{num}", SynthOptions(), workers=num)
+        with tempfile.TemporaryDirectory() as fresh:  # so that nothing is there already
+            report = synthesise(lines, Path(fresh), SynthOptions(), workers=num)
         wall_s = time.perf_counter() - began
         print(f"| {num} | {report.seconds:.1f} | {wall_s:.1f} | {report.rtf:.3f} |", flush=True)
     print()
@@ -67,7 +70,7 @@ def hearing(lines: list[Line], name: str, folder: Path) -> None:
     print("| surroundings | language | sentences | unit | errors, % |\n|---|---|---|---|---|")
     for title, options in sets.items():
         out = folder / title.split()[0]
-        synthesise(lines, out, replace(options, num_voices=20))
+        synthesise(lines, out, options)
         manifest = (out / "manifest.jsonl").read_text("utf-8").splitlines()
         rows = [json.loads(line) for line in manifest]
         for language, (unit, _) in UNITS.items():
