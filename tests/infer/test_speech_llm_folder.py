@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from tests.fakes import LoudnessVad, speech
-from tests.models.folders import save_llm
+from tests.models.folders import save_llm, save_mooer
 
 import mooer.infer.model
 from mooer.audio.wave import write_wave
@@ -127,3 +127,24 @@ def test_a_released_folder_is_asked_for_the_network_of_the_task(tmp_path):
     assert choose_task(["mine"], "ast", tmp_path) == "mine"
     with pytest.raises(ModelError, match="no network for the task ast: it holds asr"):
         choose_task(["asr"], "ast", tmp_path)
+
+
+def test_a_released_folder_transcribes_and_translates_in_one_answer(tmp_path, monkeypatch):
+    root = tmp_path / "pretrained_models"
+    save_mooer(root, ("asr", "asr_ast_mtl"))
+    with pytest.raises(ModelError, match="check_md5"):
+        load(str(root), task="asr_ast", num_threads=1)
+    monkeypatch.chdir(root)
+    recognizers = {
+        task: load(".", task=task, num_threads=1, check_md5=False).recognizer
+        for task in ("asr", "asr_ast")
+    }
+    adapters = [r.model.adapter.state_dict() for r in recognizers.values()]
+    assert any(not torch.equal(a, b) for a, b in zip(*(x.values() for x in adapters), strict=True))
+    for task, recognizer in recognizers.items():
+        assert recognizer.name == "pretrained_models"
+        options = RecognizeOptions(task=task, beam_size=1, temperatures=())
+        transcript = recognizer.transcribe(speech((1, 0.5), (1, 0)), options, rate_hz=16_000)
+        [segment] = transcript.segments
+        assert segment.text
+        assert segment.avg_logprob < 0

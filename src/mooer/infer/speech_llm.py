@@ -153,7 +153,7 @@ def load_speech_llm(
 
         name = choose_task(_released_tasks(folder), task, folder)
         options = ReleasedOptions(task=name, check_md5=check_md5, dtype=dtype)
-        model = load_released(folder, options, device)
+        model = load_released(folder.resolve(), options, device)
     versions = {
         "mooer": version("mooer"),
         "torch": torch.__version__,
