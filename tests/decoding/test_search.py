@@ -135,13 +135,16 @@ def test_both_ways_to_remember_say_the_same():
 def test_half_precision_is_near(num_beams):
     llm = talker(2)
     embeds, mask = prompts(0, 9, 14, 4)
-    options = SearchOptions(max_new_tokens=1, num_beams=num_beams)
+    options = SearchOptions(max_new_tokens=4, num_beams=num_beams)
     wanted = decode(step_model(llm), embeds, mask, options, eos_ids=[EOS])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = decode(step_model(llm), embeds, mask, options, eos_ids=[EOS])
     llm.to(torch.bfloat16)
-    found = decode(step_model(llm), embeds.bfloat16(), mask, options, eos_ids=[EOS])
-    for [a], [b] in zip(found, wanted, strict=True):
-        assert a.logprobs[0] == pytest.approx(b.logprobs[0], abs=0.1)
-        assert a.logprobs[0] != b.logprobs[0]
+    half = decode(step_model(llm), embeds.bfloat16(), mask, options, eos_ids=[EOS])
+    for found in (mixed, half):
+        for [a], [b] in zip(found, wanted, strict=True):
+            assert a.logprobs[0] == pytest.approx(b.logprobs[0], abs=0.1)
+            assert a.logprobs[0] != b.logprobs[0]
 
 
 CASES = {

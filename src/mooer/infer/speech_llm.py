@@ -40,8 +40,8 @@ _AHEAD = 4  # batches that are read at once, so that chunks of like length go to
 class SpeechLLMRecognizer(Listener):
     """A speech LLM with a VAD before it and guards behind it; use one from one thread.
 
-    `search` is how it decodes; `beam_size` of the options, where given, takes the place of its
-    beams.
+    `search` is how it decodes, and may be set to something else between two inputs; `beam_size`
+    of the options, where given, takes the place of its beams.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SpeechLLMRecognizer(Listener):
     ) -> None:
         super().__init__(vad, name=name, versions=versions)
         self.model = model
-        self._search = search
+        self.search = search
 
     def run(
         self,
@@ -106,7 +106,7 @@ class SpeechLLMRecognizer(Listener):
         for name in ("prompt", "hotwords", "words"):
             if getattr(options, name):
                 raise ConfigError(f"a speech LLM has no use for {name}: leave it out")
-        search = replace(self._search, num_beams=options.beam_size or self._search.num_beams)
+        search = replace(self.search, num_beams=options.beam_size or self.search.num_beams)
         return Answerer(
             self.model,
             options.task,
