@@ -1,6 +1,6 @@
 """Pseudo-labels: what the filters keep, and how wrong it is, as Markdown tables.
 
-    python bench/labels.py MANIFEST... --out labels.jsonl
+    python bench/labels.py MANIFEST... --out labels.jsonl --limit 20
 
 The manifests hold recordings with known texts, which the labeller does not see. Every test is
 judged alone: what it keeps, and the error rate of what it keeps. The measurements stay in the
@@ -29,9 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifests", nargs="+")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--limit", type=int, help="recordings of each manifest")
     parser.add_argument("--to", default=None, help="translate too")
     args = parser.parse_args()
-    items = [item for item in inputs(args.manifests) if (item.fields.get("duration") or 0) <= 20]
+    items = [item for name in args.manifests for item in inputs([name])[: args.limit]]
     labellers = load_labellers(llm="qwen2.5-0.5b" if args.to else None, to=args.to or "en")
     # Nothing is dropped at first, so that each test can be judged on everything.
     everything = FilterOptions(

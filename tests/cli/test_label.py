@@ -6,6 +6,7 @@ from tests.fakes import speech
 
 from mooer.audio.wave import write_wave
 from mooer.cli.label import label
+from mooer.cli.main import main
 from mooer.errors import ConfigError, ManifestError
 from mooer.infer.label import Labellers
 from mooer.transcript import Segment, Transcript
@@ -110,3 +111,8 @@ def test_wrong_inputs_and_options_are_told_before_models_are_loaded(asked, clips
     with pytest.raises(ConfigError):
         run(clips, "--out", tmp_path / "o.jsonl", "--keep-languages", "klingon")
     assert not asked
+
+
+def test_it_is_a_command(capsys):
+    assert main(["data", "label", "--help"]) == 0
+    assert "Example: mooer data label" in capsys.readouterr().out

@@ -4,6 +4,7 @@ import pytest
 import typer
 from tests.speak.tones import ToneSpeaker
 
+from mooer.cli.main import main
 from mooer.cli.synth import as_text, synth
 from mooer.errors import ConfigError, ManifestError
 from mooer.infer.synthesise import SynthReport
@@ -80,3 +81,8 @@ def test_the_report_says_what_was_left_out():
     report = SynthReport(3, 9.0, 1, 6.0, 3.0, 2, [{"id": "a", "reason": "nothing"}])
     assert "real-time factor 0.500 with 2 workers" in as_text(report)
     assert "1 lines could not be spoken" in as_text(report)
+
+
+def test_it_is_a_command(capsys):
+    assert main(["data", "synth", "--help"]) == 0
+    assert "Example: mooer data synth" in capsys.readouterr().out
