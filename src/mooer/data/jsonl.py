@@ -20,7 +20,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any
     ManifestError for what cannot be read, is not UTF-8, no JSON or no object.
     """
     source = Path(path)
-    for number, line in _raw_lines(source):
+    for number, line in raw_lines(source):
         place = f"{source} line {number}"
         yield place, parse_row(line, place)
 
@@ -44,7 +44,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _raw_lines(source: Path) -> Iterator[tuple[int, bytes]]:
+def raw_lines(source: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbers and bytes of the lines that are not blank; ManifestError if it cannot be read."""
     try:
         with gzip.open(source, "rb") if source.suffix == ".gz" else source.open("rb") as file:
             for number, line in enumerate(file, 1):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.data.jsonl import parse_row
+from mooer.data.jsonl import parse_row, raw_lines
 from mooer.data.supervision import Utterance, from_row, located
 from mooer.errors import ManifestError
 
@@ -64,3 +65,17 @@ class Lines:
         if not starts:
             raise ManifestError(f"{self.path} lists nothing: write one utterance a line")
         return np.frombuffer(starts, np.int64), np.frombuffer(numbers, np.int64), at
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Utterance | ManifestError]]:
+    """Each line's number with its utterance, or with what is wrong with it; ids may repeat.
+
+    ManifestError is raised only if the file itself cannot be read.
+    """
+    source = Path(path)
+    for number, line in raw_lines(source):
+        place = f"{source} line {number}"
+        try:
+            yield number, located(from_row(parse_row(line, place), place), source.parent)
+        except ManifestError as error:
+            yield number, error

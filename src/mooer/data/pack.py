@@ -27,6 +27,7 @@ from mooer.errors import AudioError, ManifestError, MooerError, OutputError
 logger = logging.getLogger(__name__)
 
 Codec = Literal["original", "flac", "opus"]
+CODECS: dict[str, Codec] = {"flac": "flac", "opus": "opus", "original": "original"}
 
 
 @dataclass(frozen=True)
