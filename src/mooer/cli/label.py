@@ -44,7 +44,7 @@ def label(
 
     Example: mooer data label recordings/ --out labels.jsonl
 
-    Example: mooer data label talks.scp -o labels.jsonl --second whisper-tiny.en --to none
+    Example: mooer data label talks.scp -o en.jsonl -l en --second whisper-tiny.en --to none
 
     Doubts: two hearings that differ, bad sound, an odd speaking rate, another language or
     script, what the guards of the recogniser and of the translation say. The same command goes
