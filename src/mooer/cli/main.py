@@ -22,6 +22,7 @@ COMMANDS = {
     "transcribe": ("mooer.cli.transcribe:transcribe", "Write down what is said in audio or video."),
     "translate": ("mooer.cli.translate:translate", "Write down what is said in another language."),
     "evaluate": ("mooer.cli.evaluate:evaluate", "Score a model on recordings with known answers."),
+    "train": ("mooer.cli.train:app", "Train a speech LLM from a recipe."),
     "data": ("mooer.cli.data:app", "Convert, check, pack, label and make training data."),
     "models": ("mooer.cli.models:app", "List, fetch, check and remove weights."),
     "doctor": ("mooer.cli.doctor:doctor", "Examine this machine and say what to mend."),

@@ -1,0 +1,130 @@
+"""From a recipe to what it names: the network, the stream of batches, the validation sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+from mooer.audio.wave import read_wave
+from mooer.batch import Batch
+from mooer.data.batching import SAMPLE_RATE_HZ, Batches, cut
+from mooer.data.collate import Collator, FeatureReader
+from mooer.data.lines import Lines
+from mooer.data.loading import Loader
+from mooer.data.stages import Example, Keep, Mix, Rows, Speeds, Stage
+from mooer.data.supervision import Utterance, read_manifest
+from mooer.errors import ManifestError
+from mooer.models import load as models
+from mooer.models.speech_llm import SpeechLLM
+from mooer.tasks.templates import read_answer
+from mooer.train.feed import Stream
+from mooer.train.recipe import Recipe, ValidationSet
+from mooer.train.run import Parts
+from mooer.train.tones import make
+from mooer.train.validate import Portion, ScoredSet
+
+
+def build(recipe: Recipe) -> Parts:
+    """Load and open everything. The lists are read first: a mistake in them is told at once."""
+    if recipe.data.tones is not None:
+        make(recipe.data.tones, recipe.model.template)
+    sources = [Lines(source.manifest) for source in recipe.data.train]
+    sets = [(one, read_manifest(one.manifest)[: one.limit]) for one in recipe.validation.sets]
+    model = models.load(recipe.start) if recipe.start else models.build(recipe.model)
+    batches = _batches(recipe, sources, model)
+    collator = _collator(recipe, model, augment=True)
+
+    def load(stream: Stream[Any]) -> Iterator[tuple[Batch, Any]]:
+        data = recipe.data
+        return Loader(stream, collator, num_workers=data.num_workers, kind=data.workers)
+
+    return Parts(
+        model,
+        model.tokenizer,
+        model.encoder.width,
+        batches.stream,
+        load,
+        tuple(_scored(recipe, model, one, utterances) for one, utterances in sets),
+    )
+
+
+def _batches(recipe: Recipe, sources: list[Lines], model: SpeechLLM) -> Batches:
+    data, seed = recipe.data, recipe.seed
+    rows: list[Stage[Example]] = [
+        Rows(lines, source.task, seed) for lines, source in zip(sources, data.train, strict=True)
+    ]
+    stage: Stage[Example] = rows[0]
+    if len(rows) > 1:
+        stage = Mix(tuple(rows), tuple(source.weight for source in data.train), seed)
+    if data.augment.speeds != (1.0,):
+        stage = Speeds(stage, data.augment.speeds, seed)
+    frontend = model.encoder.frontend
+    return Batches(Keep(stage, data.limits), frontend.num_features, data.budget, data.pool, seed)
+
+
+def _collator(
+    recipe: Recipe,
+    model: SpeechLLM,
+    *,
+    augment: bool = False,
+    side: Literal["right", "left"] = "right",
+) -> Collator:
+    chosen = recipe.data.augment
+    wave = chosen.wave
+    if augment and wave is not None and chosen.noises:
+        wave = replace(wave, noises=tuple(read_wave(path) for path in chosen.noises))
+    reader = FeatureReader(
+        model.encoder.frontend,
+        wave_augment=wave if augment else None,
+        feature_augment=chosen.spec if augment else None,
+        seed=recipe.seed,
+    )
+    pad = model.tokenizer.pad_token_id
+    return Collator(
+        reader,
+        model.num_embeddings,
+        model.tokenizer,
+        model.template,
+        model.tokenizer.eos_token_id if pad is None else pad,
+        side=side,
+        with_answers=side == "right",
+        on_error=recipe.data.on_error if augment else "raise",
+    )
+
+
+def _scored(
+    recipe: Recipe, model: SpeechLLM, one: ValidationSet, utterances: list[Utterance]
+) -> ScoredSet:
+    """A set in portions of like length; what is compared is the transcript, for BLEU the other."""
+    examples = [Example(utterance, one.task) for utterance in utterances]
+    frontend = model.encoder.frontend
+    frames = [frontend.num_features(round(e.duration_s * SAMPLE_RATE_HZ)) for e in examples]
+    learned, asked = (_collator(recipe, model, side=side) for side in ("right", "left"))
+    portions = []
+    for group in cut(frames, recipe.data.budget):
+        chosen = [examples[i] for i in group]
+        portions.append(
+            Portion(
+                lambda chosen=chosen: learned(chosen),  # type: ignore[misc]
+                lambda chosen=chosen: asked(chosen),  # type: ignore[misc]
+                tuple(_reference(one, example.utterance) for example in chosen),
+            )
+        )
+
+    def read(text: str) -> str:
+        answer = read_answer(model.template, one.task, text)
+        return (answer.translation if one.metric == "bleu" else answer.transcript) or ""
+
+    language = one.language or ("en" if one.metric == "bleu" else utterances[0].language)
+    return ScoredSet(one.name, one.metric, language, tuple(portions), one.decode, read)
+
+
+def _reference(one: ValidationSet, utterance: Utterance) -> str:
+    text = utterance.translation if one.metric == "bleu" else utterance.text
+    if text is None:
+        wanted = "translation" if one.metric == "bleu" else "text"
+        raise ManifestError(
+            f"{utterance.id} of {one.manifest} has no {wanted}, which {one.metric} compares: add it"
+        )
+    return text
