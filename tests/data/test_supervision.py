@@ -80,7 +80,7 @@ def test_a_folder_can_be_moved(tmp_path):
     a, b, c = read_manifest(tmp_path / "two" / "m.jsonl")
     assert a.audio == str(tmp_path / "two" / "clips" / "a.wav")
     assert b.audio == "/elsewhere/b.wav"
-    assert (c.audio, c.shard) == ("c", str(tmp_path / "two" / "s.tar"))
+    assert (c.audio, c.shard) == ("c.flac", str(tmp_path / "two" / "s.tar"))
 
 
 @pytest.mark.parametrize(
