@@ -10,8 +10,11 @@ from tests.models.folders import save_llm, save_mooer
 import mooer.infer.model
 from mooer.audio.wave import write_wave
 from mooer.cli.main import main
+from mooer.decoding.generation import SearchOptions
 from mooer.errors import ModelError
 from mooer.infer import RecognizeOptions, load
+from mooer.infer.answering import Answerer
+from mooer.infer.longform import Chunk
 from mooer.infer.speech_llm import SpeechLLMRecognizer, choose_task, holds_speech_llm
 from mooer.models.adapter import AdapterConfig
 from mooer.models.llm import LlmConfig, LoraConfig
@@ -148,3 +151,41 @@ def test_a_released_folder_transcribes_and_translates_in_one_answer(tmp_path, mo
         [segment] = transcript.segments
         assert segment.text
         assert segment.avg_logprob < 0
+
+
+def test_an_answer_is_that_of_a_straight_line_through_the_parts(tmp_path):
+    """Audio embeddings, then the prompt, then `generate` with the options of MooER's release."""
+    root = tmp_path / "pretrained_models"
+    save_mooer(root, ("asr_ast_mtl",))
+    recognizer = load(str(root), task="asr_ast", num_threads=1, check_md5=False).recognizer
+    model = recognizer.model
+    utterances = [speech((s, 0.4)) for s in (1.7, 0.9)]
+    prompt = (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+        "Translate speech to english text. <|im_end|>\n<|im_start|>assistant\n"
+    )
+    words = model.llm.get_input_embeddings()
+    search = SearchOptions(max_new_tokens=30)
+    chunks = [Chunk(samples, ((0, len(samples)),), 1.0) for samples in utterances]
+    found = Answerer(model, "asr_ast", search).answers(chunks)
+    for samples, answered in zip(utterances, found, strict=True):
+        features = torch.from_numpy(model.encoder.frontend(samples))[None]
+        with torch.no_grad():
+            hidden, _ = model.encoder(features, torch.tensor([features.shape[1]]))
+            pairs = hidden[:, : hidden.shape[1] // 2 * 2].reshape(1, hidden.shape[1] // 2, -1)
+            audio = model.adapter.linear2(model.adapter.linear1(pairs).relu())
+            embeds = torch.cat([audio, words(torch.tensor([model.tokenizer.encode(prompt)]))], 1)
+            said = model.llm.generate(
+                inputs_embeds=embeds,
+                attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long),
+                num_beams=4,
+                do_sample=False,
+                max_new_tokens=30,
+                length_penalty=0.8,
+                sequence_bias={(259,): -0.2},
+                eos_token_id=259,
+                pad_token_id=256,
+            )
+        ids = [i for i in said[0].tolist() if i not in (256, 259)]
+        assert list(answered.hypothesis.tokens) == ids
+        assert ids
