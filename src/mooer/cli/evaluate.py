@@ -14,7 +14,9 @@ def evaluate(
     manifests: Annotated[
         list[Path], typer.Argument(metavar="MANIFEST...", help="JSONL manifests: audio, text.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name of the model.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name in the catalog, or a folder.")
+    ] = "default",
     task: Annotated[str, typer.Option(help="asr (text) or ast (translation).")] = "asr",
     to: Annotated[str, typer.Option(help="Target language of ast.")] = "en",
     language: Annotated[
