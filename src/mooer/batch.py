@@ -1,4 +1,4 @@
-"""One batch for a speech LLM: what `data` makes and `models` reads, and all they know of each other."""
+"""One batch for a speech LLM: `data` makes it, `models` reads it; it is all they share."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_translation_by_the_recogniser_itself():
 def test_chinese_is_written_with_its_own_marks():
     transcript, _ = listen(["你好,世界. OK, fine"], language="zh", words=True)
     assert transcript.text == "你好，世界。OK, fine"
-    assert [w.text for w in transcript.segments[0].words][0] == "你好，世界。"
+    assert transcript.segments[0].words[0].text == "你好，世界。"
 
 
 def test_whisper_cannot_transcribe_and_translate_at_once():

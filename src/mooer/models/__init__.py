@@ -1,1 +1,1 @@
-"""Networks in torch: for training, for released checkpoints, and as the reference of the engines."""
+"""Networks in torch: for training, for released checkpoints, as reference of the engines."""
