@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tests.models.folders import save_cmvn, save_llm
 
@@ -16,6 +17,7 @@ from mooer.errors import ConfigError, ModelError
 from mooer.models.adapter import AdapterConfig
 from mooer.models.llm import LlmConfig, LoraConfig, has_lora, merge_lora
 from mooer.models.load import build, load, save
+from mooer.models.released import inspect
 from mooer.models.speech_llm import EncoderConfig, ModelConfig, SpeechLLM
 from mooer.models.tensors import read_shapes, read_tensors
 from mooer.tasks.layout import lay_out
@@ -54,7 +56,7 @@ def made(base, *, lora=True):
 def loss_of(model: SpeechLLM) -> torch.Tensor:
     samples = np.random.default_rng(0).standard_normal(NUM_SAMPLES).astype(np.float32) * 0.1
     features = torch.from_numpy(model.encoder.frontend(samples))[None]
-    prompt = parts("mooer", "asr", model.num_embeddings(NUM_SAMPLES), "hello")
+    prompt = parts(model.template, "asr", model.num_embeddings(NUM_SAMPLES), "hello")
     layout = lay_out(prompt, model.tokenizer)
     ids = torch.tensor([layout.ids])
     batch = Batch(
@@ -137,6 +139,44 @@ def test_an_encoder_left_out_is_read_where_it_was(base, tmp_path):
     save(again.eval(), tmp_path / "a", with_encoder=False)
     assert not (tmp_path / "a" / "encoder.safetensors").exists()
     assert torch.equal(loss_of(load(tmp_path / "a")), loss_of(model))
+
+
+def whisper(folder):
+    sizes = {"width": 16, "num_heads": 2, "ffn_width": 24, "num_layers": 1, "max_frames": 200}
+    return EncoderConfig("whisper", sizes)
+
+
+def hubert(folder):
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "num_conv_pos_embeddings": 8,
+        "num_conv_pos_embedding_groups": 2,
+        "conv_dim": (8,) * 7,
+    }
+    torch.manual_seed(0)
+    transformers.HubertModel(transformers.HubertConfig(**sizes)).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    return EncoderConfig("hub", {"path": str(folder)}, str(folder))
+
+
+@pytest.mark.parametrize(
+    ("make", "with_encoder"), [(whisper, True), (hubert, True), (hubert, False)]
+)
+def test_other_encoders_and_adapters(base, tmp_path, monkeypatch, make, with_encoder):
+    encoder = make(tmp_path / "hub")
+    adapter = AdapterConfig("pool", stride=4)
+    monkeypatch.chdir(base)
+    model = build(ModelConfig(encoder, LlmConfig("llm"), adapter, template="qwen2-audio")).eval()
+    save(model, tmp_path / "a", with_encoder=with_encoder)
+    assert not (tmp_path / "a" / "llm").exists()
+    monkeypatch.chdir(tmp_path)
+    assert torch.equal(loss_of(load("a")), loss_of(model))
+    report = inspect(tmp_path / "a")
+    assert report.usable, report
+    assert [p.name for p in report.pieces] == ["encoder"] * with_encoder + ["adapter", "LLM"]
 
 
 def change(path, edit):

@@ -40,6 +40,7 @@ ADAPTER = "adapter.safetensors"
 LORA = "lora"
 LLM = "llm"
 _CMVN = "cmvn"  # the one option of encoders that names a file to be kept with the weights
+_FOLDER = "path"  # the one that names a folder, which stays where it is
 
 
 def build(config: ModelConfig, *, llm: tuple[Any, Any] | None = None) -> SpeechLLM:
@@ -89,7 +90,10 @@ def save(
         options[_CMVN] = "am.mvn"
     if with_encoder:
         _write(model.encoder, place / ENCODER)
-    encoder = EncoderConfig(encoder.name, options, None if with_encoder else encoder.weights)
+    if options.get(_FOLDER):
+        options[_FOLDER] = _whole(str(options[_FOLDER]))
+    weights = None if with_encoder or encoder.weights is None else _whole(encoder.weights)
+    encoder = EncoderConfig(encoder.name, options, weights)
     _write(model.adapter, place / ADAPTER)
     llm = config.llm
     if with_llm is None:
@@ -103,7 +107,7 @@ def save(
             raise ModelError("the LLM cannot be written with LoRA in it: merge_lora() first")
         plain(model.llm).save_pretrained(place / LLM)
         model.tokenizer.save_pretrained(place / LLM)
-    llm = replace(llm, path=LLM if with_llm else str(Path(llm.path).resolve()))
+    llm = replace(llm, path=LLM if with_llm else _whole(llm.path))
     written = replace(config, encoder=encoder, llm=llm, adapter_weights=None)
     write_yaml(written, place / CONFIG)
 
@@ -164,6 +168,11 @@ def _learns(llm: nn.Module) -> bool:
 def _write(module: Encoder | Adapter, path: Path) -> None:
     tensors = {n: t.detach().cpu().contiguous() for n, t in module.state_dict().items()}
     save_file(tensors, path)
+
+
+def _whole(path: str) -> str:
+    """A path that holds wherever the program is started."""
+    return str(Path(path).expanduser().resolve())
 
 
 def _copy(source: Path, target: Path) -> None:
