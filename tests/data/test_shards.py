@@ -3,16 +3,18 @@
 import io
 import itertools
 import tarfile
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.data.sets import recorded
 
-from mooer.audio.wave import read_wave
+from mooer.audio.wave import read_wave, write_wave
 from mooer.data.pack import PackOptions, pack
 from mooer.data.shards import Shards, find_shards, read_shard
-from mooer.data.sound import read_sound
+from mooer.data.sound import PartReader, read_sound
 from mooer.data.stages import Share, Shuffle
 from mooer.data.supervision import Utterance, read_manifest, write_manifest
 from mooer.data.tar import TarWriter, members
@@ -107,6 +109,28 @@ def test_parts_are_cut_out_and_originals_kept(tmp_path):
     pack(tmp_path / "parts.jsonl", tmp_path / "opus", PackOptions(codec="opus"))
     (first, *_) = read_manifest(tmp_path / "opus" / "manifest.jsonl")
     assert len(read_sound(first)) == 1600
+
+
+def test_parts_in_any_order_are_read_as_one_by_one(tmp_path):
+    _, made = recorded(tmp_path, 2, suffix=".flac")
+    long = Utterance("long", str(tmp_path / "long.flac"))
+    rng = np.random.default_rng(0)
+    write_wave(long.audio, rng.uniform(-0.5, 0.5, 16_000 * 25).astype(np.float32))
+    spans = [(0.0, 3.0), (1.0, 3.0), (9.5, 1.0), (24.0, 0.5), (12.0, 9.0), (3.0, 20.0), (24.5, 9.0)]
+    parts = [
+        *(replace(long, start_s=start_s, duration_s=duration_s) for start_s, duration_s in spans),
+        made[0],
+        replace(made[0], start_s=0.05, duration_s=0.1),
+        replace(made[1], start_s=0.0, duration_s=0.1),
+    ]
+    with closing(PartReader()) as read:
+        for part in [*parts, *parts[::-1]]:
+            assert np.array_equal(read(part), read_sound(part))
+        for bad in (replace(long, start_s=30.0, duration_s=1.0), replace(parts[0], audio="gone")):
+            for reader in (read, read_sound):
+                with pytest.raises(AudioError, match=r"begins at 30\.00 s|gone"):
+                    reader(bad)
+        assert np.array_equal(read(parts[1]), read_sound(parts[1]))
 
 
 def test_what_cannot_be_read_is_an_error_or_counted(tmp_path):

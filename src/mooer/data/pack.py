@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from mooer.data.journal import agree_on_settings
 from mooer.data.jsonl import write_rows
 from mooer.data.lines import Lines
 from mooer.data.manifest import safe_stem
-from mooer.data.sound import file_bytes, read_sound
+from mooer.data.sound import PartReader, file_bytes
 from mooer.data.supervision import Utterance, iter_manifest, to_row, write_manifest
 from mooer.data.tar import TarWriter
 from mooer.errors import AudioError, ManifestError, MooerError, OutputError
@@ -139,11 +140,11 @@ def _write(job: _Job) -> _Done:
     names: set[str] = set()
     temporary = job.tar.with_name(f".{job.tar.name}.part")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file, closing(PartReader()) as read:
             writer = TarWriter(file)
             for utterance in job.utterances:
                 try:
-                    suffix, data, duration_s = _encode(utterance, job.options.codec)
+                    suffix, data, duration_s = _encode(utterance, job.options.codec, read)
                 except (AudioError, ManifestError) as error:
                     if job.options.on_error == "raise":
                         raise type(error)(f"{utterance.id}: {error}") from error
@@ -186,13 +187,15 @@ def _unique(id: str, suffix: str, taken: set[str]) -> str:
     return name + suffix
 
 
-def _encode(utterance: Utterance, codec: Codec) -> tuple[str, bytes, float | None]:
+def _encode(
+    utterance: Utterance, codec: Codec, read: PartReader
+) -> tuple[str, bytes, float | None]:
     """Suffix, bytes and duration of what goes into the tar."""
     if codec == "original" and utterance.start_s is None:
         source = file_bytes(utterance)
-        data = source if isinstance(source, bytes) else _read(source)
+        data = source if isinstance(source, bytes) else _file(source)
         return Path(utterance.audio).suffix.lower(), data, utterance.duration_s
-    samples = read_sound(utterance)
+    samples = read(utterance)
     suffix = ".opus" if codec == "opus" else ".flac"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"sound{suffix}")
@@ -200,7 +203,7 @@ def _encode(utterance: Utterance, codec: Codec) -> tuple[str, bytes, float | Non
         return suffix, path.read_bytes(), round(len(samples) / SAMPLE_RATE_HZ, 4)
 
 
-def _read(path: str) -> bytes:
+def _file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:

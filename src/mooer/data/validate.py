@@ -8,6 +8,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.data.lines import read_lines
 from mooer.data.pseudo import in_script
-from mooer.data.sound import read_sound
+from mooer.data.sound import PartReader
 from mooer.data.supervision import Utterance
 from mooer.errors import AudioError, ConfigError, ManifestError
 from mooer.tasks.answers import units
@@ -175,15 +176,16 @@ def _checked(
 
 def check_all(lines: Sequence[_Line], bounds: Bounds) -> list[_Found]:
     """Problems of each line, and its duration in seconds."""
-    return [_check(number, utterance, bounds) for number, utterance in lines]
+    with closing(PartReader()) as read:
+        return [_check(number, utterance, bounds, read) for number, utterance in lines]
 
 
-def _check(number: int, utterance: Utterance, bounds: Bounds) -> _Found:
+def _check(number: int, utterance: Utterance, bounds: Bounds, read: PartReader) -> _Found:
     duration_s = utterance.duration_s
     found: list[tuple[str, str]] = []
     if bounds.reads_sound:
         try:
-            samples = read_sound(utterance)
+            samples = read(utterance)
         except (AudioError, ManifestError) as error:
             problem = Problem(number, utterance.id, "unreadable", str(error))
             return [problem, *_named(number, utterance, check_text(utterance, None, bounds))], 0.0
