@@ -57,6 +57,7 @@ def train(
     from mooer.train.recipe import Recipe
     from mooer.train.run import Run
 
+    _quiet_transformers()
     chosen = override(read_yaml(Recipe, recipe), settings)
     folder = out or Path("runs") / recipe.stem
     launch = launch_from(os.environ)
@@ -75,6 +76,13 @@ def train(
 
 app = typer.Typer(name="train")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+
+
+def _quiet_transformers() -> None:
+    """Its bars of a millisecond each say nothing here."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
 
 
 def overrides(arguments: list[str]) -> list[str]:
@@ -151,9 +159,10 @@ class Report:
         """After a step."""
         now = time.monotonic()
         if self._began_s is None:
-            self._began_s, self._first = now, step - 1
+            self._began_s, self._first = now, step  # the first step is slower than the others
         elapsed_s = max(1e-6, now - self._began_s)
-        left_s = elapsed_s / max(1, step - self._first) * (num_steps - step)
+        rate_s = elapsed_s / max(1, step - self._first)
+        left = f"{rate_s * (num_steps - step):.0f} s left" if step > self._first else "begun"
         news = f"loss {result.loss:.3f}  right {result.accuracy:.0%}  lr {result.lr:.1e}"
         if self._bar:
             if self._task is None:
@@ -161,7 +170,7 @@ class Report:
             self._bar.update(self._task, completed=step, description=stage.name, news=news)
         elif now - self._told_s >= 10 or step == num_steps:
             self._told_s = now
-            logger.info("%s %d/%d: %s, %.0f s left", stage.name, step, num_steps, news, left_s)
+            logger.info("%s %d/%d: %s, %s", stage.name, step, num_steps, news, left)
 
     def validation(self, name: str, step: int, values: dict[str, float]) -> None:
         """After a validation."""

@@ -147,6 +147,7 @@ class Parallel:
     device: Literal["auto", "cpu", "cuda", "mps", "musa", "npu", "xpu"] = "auto"
     precision: Literal["float32", "bf16"] = "float32"
     activation_checkpointing: bool = False
+    num_threads: int | None = None  # of torch on a CPU; null: as many as it likes
 
 
 @dataclass(frozen=True)
@@ -282,6 +283,8 @@ def _check_validation(recipe: Recipe) -> None:
 
 def _check_parallel(recipe: Recipe) -> None:
     parallel = recipe.parallel
+    if parallel.num_threads is not None and parallel.num_threads < 1:
+        raise ConfigError("parallel.num_threads must be at least 1")
     decoded = any(one.decode for one in recipe.validation.sets)
     if parallel.strategy == "zero3" and decoded:
         raise ConfigError(

@@ -114,6 +114,8 @@ class Run:
         if self.is_first:
             self.out.mkdir(parents=True, exist_ok=True)
             write_yaml(self.recipe, self.out / "recipe.yaml")
+        if self.recipe.parallel.num_threads is not None:
+            torch.set_num_threads(self.recipe.parallel.num_threads)
         with self._signals(), self._journal() as rows:
             for index in range(self._progress.stage, len(self.recipe.stages)):
                 begun = self._stage(index, begun, rows)
