@@ -61,6 +61,7 @@ class SharedState:
     bias: Tensor  # [U, 1, 1, P], -inf on padding; without beams [R, 1, 1, room]
     positions: Tensor  # [R], of the next id
     owners: list[int]  # of each row, its utterance; rows of one stand together
+    is_padded: bool
     prompt_keys: list[Tensor] = field(default_factory=list)  # [U, H, P, D]
     prompt_values: list[Tensor] = field(default_factory=list)
     keys: list[Tensor] = field(default_factory=list)  # [R, H, room, D]
@@ -94,8 +95,9 @@ class SharedSteps:
         positions = _positions(mask)
         bias = torch.zeros(mask.shape, dtype=embeds.dtype, device=embeds.device)
         bias = bias.masked_fill(~mask, float("-inf"))[:, None, None]
-        state = SharedState(bias, positions[:, -1] + 1, list(range(len(embeds))))
-        if not bool(mask.all()):
+        is_padded = not bool(mask.all())
+        state = SharedState(bias, positions[:, -1] + 1, list(range(len(embeds))), is_padded)
+        if is_padded:
             length = mask.shape[1]
             causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
             itself = torch.eye(length, dtype=torch.bool, device=mask.device)
@@ -240,7 +242,11 @@ def _attend_step(
     by_row = query.view(num_rows, num_heads, group, width)
     if state.num_before:
         out = nn.functional.scaled_dot_product_attention(
-            by_row, answer_keys, answer_values, attn_mask=state.bias[..., :end], scale=1.0
+            by_row,
+            answer_keys,
+            answer_values,
+            attn_mask=state.bias[..., :end] if state.is_padded else None,
+            scale=1.0,
         )
         return out.reshape(num_rows, 1, num_query_heads, width)
     by_prompt = _gather(by_row, num, fan)
