@@ -66,6 +66,16 @@ def test_a_manifest_and_back(tmp_path_factory, utterances):
     assert lines.duration_s == pytest.approx(sum(u.duration_s or 0 for u in placed))
 
 
+def test_of_several_translations_the_first_is_learned_and_all_are_kept():
+    row = {"id": "u", "audio": "a", "translation": ["one", "another"]}
+    utterance = from_row(row, "here")
+    assert utterance.translation == "one"
+    assert to_row(utterance) == row
+    assert to_row(replace(utterance, translation="new"))["translation"] == "new"
+    with pytest.raises(ManifestError, match="translation"):
+        from_row({**row, "translation": []}, "here")
+
+
 def test_a_folder_can_be_moved(tmp_path):
     path = tmp_path / "one" / "m.jsonl"
     given = [
@@ -180,7 +190,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 def test_the_shared_manifests_are_of_the_schema():
     if not SHARED.exists():
         pytest.skip("the shared recordings are not here")
-    for path in SHARED.glob("*.jsonl"):
+    for path in [*SHARED.glob("*.jsonl"), *(SHARED.parent / "synth").glob("*.jsonl")]:
         rows = [row for _, row in read_rows(path)]
         for utterance, row in zip(read_manifest(path), rows, strict=True):
             back = to_row(replace(utterance, audio=row["audio"]))

@@ -67,6 +67,7 @@ _KEYS = {
     "offset_bytes": "offset",
     "num_bytes": "size",
 }
+_TRANSLATIONS = "translations"  # in `extra`: all references, where there are several
 FIELDS = tuple(f.name for f in fields(Utterance) if f.name != "extra")
 KEYS = {name: _KEYS.get(name, name) for name in FIELDS}  # field -> key in JSON
 
@@ -81,6 +82,9 @@ def from_row(row: dict[str, Any], place: str) -> Utterance:
     if "audio" not in row and "audio_filepath" in row:  # the name in NeMo's manifests
         row["audio"] = row.pop("audio_filepath")
     values: dict[str, Any] = {}
+    translations = row.get("translation")
+    if isinstance(translations, list) and translations:  # the first is learned, all are kept
+        row["translation"], row[_TRANSLATIONS] = translations[0], translations
     for name, key in KEYS.items():
         value = row.pop(key, None)
         if value is not None:
@@ -104,7 +108,11 @@ def to_row(utterance: Utterance) -> dict[str, Any]:
             value = [{"role": turn.role, "content": turn.text} for turn in value]
         if value is not None:
             row[key] = value
-    return {**row, **{k: v for k, v in utterance.extra.items() if k not in row}}
+    extra = {k: v for k, v in utterance.extra.items() if k not in row}
+    translations = extra.pop(_TRANSLATIONS, None)
+    if translations and translations[0] == utterance.translation:
+        row["translation"] = translations
+    return {**row, **extra}
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Utterance]:
