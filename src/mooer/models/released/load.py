@@ -19,6 +19,7 @@ from mooer.models.released.pieces import (
     ADAPTER_PREFIX,
     CMVN_FILE,
     ENCODER_FILE,
+    FULL_ENCODER,
     adapter_piece,
     encoder_piece,
 )
@@ -103,6 +104,13 @@ def _encoder(places: Places, root: Path, task: TaskParts) -> tuple[SanmConfig, T
     tensors = task.encoder or read_tensors(path)
     config, piece = encoder_piece(tensors, path)
     piece.comparison.require(path, "encoder")
+    if piece.num_parameters != FULL_ENCODER:  # whole blocks may be missing, which no name tells
+        logger.warning(
+            "the encoder %s has %d parameters, the released one %d: it is another, or was cut",
+            path,
+            piece.num_parameters,
+            FULL_ENCODER,
+        )
     return replace(config, cmvn=str(cmvn)), tensors, path
 
 
