@@ -54,11 +54,13 @@ def coloured_noise(num_samples: int, exponent: float, rng: Rng) -> Floats:
     """
     if num_samples < 1:
         return np.zeros(0, np.float32)
-    spectrum = np.fft.rfft(rng.standard_normal(num_samples))
-    hz = np.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE_HZ)
-    spectrum *= np.maximum(hz, 20.0) ** (-exponent / 2)
-    noise = np.fft.irfft(spectrum, num_samples)
-    return (noise / max(_rms(noise), 1e-12)).astype(np.float32)
+    size = _fft_size(num_samples)  # a part of a longer, periodic noise: the quick sizes are few
+    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ).astype(np.float32)
+    spectrum = rng.standard_normal(2 * len(hz), np.float32).view(np.complex64)
+    spectrum *= np.maximum(hz, np.float32(20)) ** np.float32(-exponent / 2)
+    noise: Floats = np.fft.irfft(spectrum, size)[:num_samples].astype(np.float32)
+    noise /= np.float32(max(_rms(noise), 1e-12))
+    return noise
 
 
 def fit_noise(noise: Floats, num_samples: int, rng: Rng) -> Floats:
@@ -130,12 +132,17 @@ def _images(
 
 def reverberate(samples: Floats, response: Floats) -> Floats:
     """Samples [T] in a room, as long and as loud as before; the direct sound is not delayed."""
-    num = len(samples) + len(response) - 1
-    size = 1 << (num - 1).bit_length()
-    wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)
-    wet = wet[: len(samples)]
+    size = _fft_size(len(samples) + len(response) - 1)
+    spectrum = np.fft.rfft(samples, size) * np.fft.rfft(response, size)
+    wet: Floats = np.fft.irfft(spectrum, size)[: len(samples)].astype(np.float32)
     rms = _rms(wet)
-    return samples if rms == 0.0 else _limit((wet * (_rms(samples) / rms)).astype(np.float32))
+    return samples if rms == 0.0 else _limit(wet * np.float32(_rms(samples) / rms))
+
+
+def _fft_size(num: int) -> int:
+    """The least 2^n, 3 * 2^n or 5 * 2^n that is no less than `num`."""
+    power = 1 << max(num - 1, 1).bit_length()
+    return min(size for size in (power, power // 4 * 3, power // 8 * 5, 8) if size >= num)
 
 
 def _rms(samples: NDArray[np.floating]) -> float:
