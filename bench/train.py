@@ -46,6 +46,7 @@ class Cached:
         self.kept: dict[str, Features] = {}
 
     def __call__(self, examples: Any) -> list[Features]:
+        """Features, from memory if they are there."""
         for example in examples:
             if example.utterance.id not in self.kept:
                 self.kept[example.utterance.id] = self.reader.read(example)
@@ -107,9 +108,13 @@ def loss_of(model: Any, batches: list[Batch]) -> float:
 
 
 class Quiet:
-    def step(self, stage: Any, step: int, num_steps: int, result: Any) -> None: ...
+    """Tells nobody."""
 
-    def validation(self, name: str, step: int, values: dict[str, float]) -> None: ...
+    def step(self, stage: Any, step: int, num_steps: int, result: Any) -> None:
+        """Nothing."""
+
+    def validation(self, name: str, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
 
 
 def ours(chosen: Recipe, held_out: list[Example]) -> dict[str, Any]:
@@ -163,6 +168,7 @@ class Plain(nn.Module):
         self.speech = model
 
     def forward(self, batch: Batch) -> dict[str, Any]:
+        """The loss as the Trainer wants it."""
         logits = self.speech.llm(
             inputs_embeds=self.speech.embed(batch), attention_mask=batch.mask.long(),
             use_cache=False,
@@ -172,7 +178,7 @@ class Plain(nn.Module):
 
 
 def theirs(chosen: Recipe, held_out: list[Example], batch_size: int) -> dict[str, Any]:
-    """transformers' Trainer over batches of a fixed number of recordings in random order."""
+    """Train by transformers' Trainer, batches of a fixed number of recordings in random order."""
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     parts = building.build(chosen)

@@ -106,7 +106,8 @@ def _decode(model: Any, prompts: Batch, tokenizer: Any, options: SearchOptions) 
     embeds = model.embed(prompts)
     eos = model.llm.generation_config.eos_token_id
     eos_ids = [eos] if isinstance(eos, int) else list(eos)
-    best = decode(step_model(model.llm), embeds, prompts.mask, options, eos_ids=eos_ids)
+    steps: Any = step_model(model.llm)
+    best = decode(steps, embeds, prompts.mask, options, eos_ids=eos_ids)
     return [str(tokenizer.decode(list(one[0].tokens), skip_special_tokens=True)) for one in best]
 
 
@@ -114,8 +115,9 @@ def _decode(model: Any, prompts: Batch, tokenizer: Any, options: SearchOptions) 
 def _whole(objective: Objective) -> Iterator[None]:
     """FSDP's shards gathered for the time of a validation, so that processes need not keep step."""
     shards = [module for module in objective.modules() if isinstance(module, FSDPModule)]
+    root: object = objective
     for shard in shards:
-        if shard is not objective:
+        if shard is not root:
             shard.set_reshard_after_forward(False, recurse=False)
         shard.unshard()
     try:
@@ -123,5 +125,5 @@ def _whole(objective: Objective) -> Iterator[None]:
     finally:
         for shard in shards:
             shard.reshard()
-            if shard is not objective:
+            if shard is not root:
                 shard.set_reshard_after_forward(True, recurse=False)
