@@ -19,7 +19,7 @@ from mooer.models.llm import LlmConfig, LoraConfig, has_lora, merge_lora
 from mooer.models.load import build, load, save
 from mooer.models.released import inspect
 from mooer.models.speech_llm import EncoderConfig, ModelConfig, SpeechLLM
-from mooer.models.tensors import read_shapes, read_tensors
+from mooer.models.tensors import compare, read_shapes, read_tensors
 from mooer.tasks.layout import lay_out
 from mooer.tasks.templates import parts
 
@@ -261,6 +261,14 @@ def test_shapes_are_read_without_weights(base, tmp_path):
         assert torch.equal(read_tensors(tmp_path / name)["a.b"], tensors["a.b"])
     llm = read_shapes(base / "llm")
     assert llm["model.norm.weight"] == (32,)
+
+
+def test_large_numbers_are_finite_and_opposite_infinities_are_not():
+    large = torch.full((4,), 60_000, dtype=torch.float16)
+    infinite = torch.tensor([torch.inf, -torch.inf])
+    wanted = {"large": (4,), "infinite": (2,)}
+    found = compare(wanted, {"large": large, "infinite": infinite})
+    assert found.not_finite == ("infinite",)
 
 
 def test_tensor_files_that_are_none(tmp_path):
