@@ -15,8 +15,10 @@ case $file in
 esac
 # shellcheck source=tools/venv.sh
 source "$root/tools/venv.sh"
-case ${1:-} in
-train) prepare train "[train]" ;; # PyTorch comes only with what needs it
+case "${1:-} ${2:-}" in
+"train "*) prepare train "[train]" ;; # PyTorch comes only with what needs it
+"data synth") prepare speak "[speak]" ;;
+"evaluate "*) prepare evaluate "[evaluate]" ;;
 *) prepare run "" ;;
 esac
 

@@ -100,7 +100,7 @@ prepare() {
             }
         fi
         : >"$venv/.unfinished"
-        rm -f "$venv"/.stamp-* "$log"
+        rm -f "$venv/.stamp-run" "$venv/.stamp-$stamp" "$log"
         if [[ "$extras" == *train* ]]; then
             install_torch "$venv/bin/python" >>"$log" 9>&-
         fi
