@@ -16,7 +16,7 @@ esac
 # shellcheck source=tools/venv.sh
 source "$root/tools/venv.sh"
 case "${1:-} ${2:-}" in
-"train "*) prepare train "[train]" ;; # PyTorch comes only with what needs it
+"train "*) prepare train "[train,evaluate]" ;; # PyTorch comes only with what needs it
 "data synth") prepare speak "[speak]" ;;
 "evaluate "*) prepare evaluate "[evaluate]" ;;
 *) prepare run "" ;;

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from mooer.models.encoders import ENCODERS
 from mooer.models.encoders.hub import HubConfig
 from mooer.models.encoders.sanm import SanmConfig
-from mooer.models.encoders.weights import fill, read_tensors
 from mooer.models.encoders.whisper import WhisperConfig
+from mooer.models.tensors import fill, read_tensors
 
 BODY = {
     "hidden_size": 16,
@@ -162,7 +162,7 @@ def test_saved_is_loaded(build, tmp_path):
     expected = encoder(features, lengths)[0]
     assert not torch.equal(other(features, lengths)[0], expected)
     save_file(encoder.state_dict(), tmp_path / "encoder.safetensors")
-    fill(other, read_tensors(tmp_path / "encoder.safetensors"), tmp_path)
+    fill(other, read_tensors(tmp_path / "encoder.safetensors"), tmp_path, "encoder")
     assert torch.equal(other(features, lengths)[0], expected)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mooer.errors import ConfigError
 from mooer.models.encoders.base import zero_after
-from mooer.models.encoders.weights import StrPath, Tensors, fill, read_tensors
+from mooer.models.tensors import StrPath, Tensors, fill, read_tensors
 from mooer.registry import Table
 
 ADAPTERS = Table(
@@ -67,7 +67,7 @@ class Adapter(nn.Module, ABC):
 
     def load_weights(self, path: StrPath) -> None:
         """Fill strictly from released weights; ModelError lists what is off."""
-        fill(self, self.released(read_tensors(path)), path)
+        fill(self, self.released(read_tensors(path)), path, "adapter")
 
     def released(self, tensors: Mapping[str, Tensor]) -> Tensors:
         """Tensors under this module's names; a name of no known prefix stays, to be refused."""

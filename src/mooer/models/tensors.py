@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from argparse import Namespace
 from collections import Counter
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -66,7 +67,9 @@ def read_pickle(path: Path) -> Any:
     ModelError names the code that a pickle asks for: it is refused.
     """
     try:
-        with torch.serialization.safe_globals([Namespace]):  # options beside weights: plain values
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+            # Options beside weights are plain values; a pickle's protocol is read, or refused.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
             return torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
@@ -74,7 +77,7 @@ def read_pickle(path: Path) -> Any:
         raise ModelError(
             f"{path} is refused: {refusal(error)}; take weights in safetensors"
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # each kind of damage has its own in torch
         raise ModelError(f"{path} cannot be read ({first_line(error)}): fetch it again") from None
 
 
@@ -179,6 +182,15 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: StrPath, what
     module.load_state_dict(dict(tensors), strict=True)
 
 
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    """Those whose name begins with `prefix`, without it.
+
+    >>> list(without_prefix({"encoder.a": torch.zeros(1), "b": torch.zeros(1)}, "encoder."))
+    ['a']
+    """
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+
+
 def listed(names: Iterable[str]) -> str:
     """How many, and the first of them.
 
@@ -236,7 +248,7 @@ def _header(path: Path) -> Shapes:
 def _safely(path: Path, read: Any) -> Any:
     try:
         return read(path)
-    except (OSError, SafetensorError, ValueError) as error:
+    except Exception as error:  # each kind of damage has its own in safetensors
         raise ModelError(f"{path} cannot be read ({first_line(error)}): fetch it again") from None
 
 

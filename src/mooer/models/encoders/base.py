@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mooer.audio.frontend import Frontend
-from mooer.models.encoders.weights import StrPath, Tensors, fill, read_tensors
+from mooer.models.tensors import StrPath, Tensors, fill, read_tensors
 
 
 class Encoder(nn.Module, ABC):
@@ -28,7 +28,7 @@ class Encoder(nn.Module, ABC):
 
     def load_weights(self, path: StrPath) -> None:
         """Fill strictly from released weights, a file or a folder; ModelError lists what is off."""
-        fill(self, self.released(path), path)
+        fill(self, self.released(path), path, "encoder")
 
     def released(self, path: StrPath) -> Tensors:
         """The tensors of released weights under this module's own names."""

@@ -28,8 +28,8 @@ from mooer.audio.features import SAMPLE_RATE_HZ
 from mooer.audio.frontend import NormalizedFbank, Waveform
 from mooer.errors import ModelError, did_you_mean
 from mooer.models.encoders.base import Encoder, inside, zero_after
-from mooer.models.encoders.weights import StrPath, Tensors, read_tensors, without_prefix
 from mooer.models.encoders.whisper import WhisperEncoder, whisper_config
+from mooer.models.tensors import StrPath, Tensors, read_tensors, without_prefix
 
 _FBANK_STACK = 2
 _FRAME_MS = 10.0

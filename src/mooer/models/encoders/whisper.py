@@ -27,7 +27,7 @@ from mooer.audio.frontend import LogMel
 from mooer.errors import ConfigError, ModelError
 from mooer.models.encoders.base import Encoder, inside, zero_after
 from mooer.models.encoders.ct2 import Array, Ct2Model, read_ct2
-from mooer.models.encoders.weights import StrPath, Tensors, read_tensors, without_prefix
+from mooer.models.tensors import StrPath, Tensors, read_tensors, without_prefix
 
 FRAME_MS = 20.0
 _PREFIXES = ("model.encoder.", "encoder.", "model.audio_tower.", "audio_tower.", "")
