@@ -1,10 +1,16 @@
 """Batches with sound: the same whoever makes them, wherever one goes on, whatever fails."""
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from tests.data.sets import recorded
 
@@ -224,8 +230,6 @@ class Killer:
         return 1
 
     def __call__(self, samples):
-        import os
-
         os._exit(3)
 
 
@@ -237,6 +241,46 @@ def test_a_process_that_dies_is_told(sets):
         pytest.raises(AudioError, match="has died"),
     ):
         next(loader)
+
+
+LONE = """
+import os, sys, time
+from mooer.data.processes import process_pool
+
+def ready():
+    os.write(1, b"%d\\n" % os.getpid())
+
+if __name__ == "__main__":
+    pool = process_pool(2, keep_on_signals=True, begin=ready)
+    for _ in range(2):
+        pool.submit(time.sleep, 0.01)
+    time.sleep(60)
+"""
+
+
+def test_workers_outlive_signals_but_not_their_parent(tmp_path):
+    (tmp_path / "lone.py").write_text(LONE)
+    parent = subprocess.Popen([sys.executable, tmp_path / "lone.py"], stdout=subprocess.PIPE)
+    with parent:
+        workers = [int(parent.stdout.readline()) for _ in range(2)]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for worker in workers:
+                os.kill(worker, number)
+        time.sleep(0.3)
+        assert all(runs(worker) for worker in workers)
+        parent.kill()
+    end_s = time.monotonic() + 10
+    while any(runs(worker) for worker in workers) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert not any(runs(worker) for worker in workers)
+
+
+def runs(pid):
+    """Whether a process is there, and no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_part_beyond_the_end(sets):

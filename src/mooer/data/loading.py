@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,6 @@ from concurrent.futures import (
     BrokenExecutor,
     Executor,
     Future,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
 from types import TracebackType
@@ -18,6 +16,7 @@ from typing import Literal
 
 from mooer.batch import Batch
 from mooer.data.collate import Collator, Failure, FeatureReader, Features
+from mooer.data.processes import process_pool
 from mooer.data.stages import Example, State
 from mooer.errors import AudioError, ConfigError
 
@@ -135,9 +134,7 @@ class Loader:
 def _pool(kind: str, num_workers: int, read: FeatureReader) -> Executor:
     if kind == "thread":
         return ThreadPoolExecutor(num_workers, "sound")
-    # A fork would copy the locks of the caller's threads, some of them held.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(read,))
+    return process_pool(num_workers, keep_on_signals=True, begin=_begin, arguments=(read,))
 
 
 _reader: list[FeatureReader] = []  # of this process, if it is a worker

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-import multiprocessing
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from mooer.data.journal import agree_on_settings
 from mooer.data.jsonl import write_rows
 from mooer.data.lines import Lines
 from mooer.data.manifest import safe_stem
+from mooer.data.processes import process_pool
 from mooer.data.sound import PartReader, file_bytes
 from mooer.data.supervision import Utterance, iter_manifest, to_row, write_manifest
 from mooer.data.tar import TarWriter
@@ -116,8 +116,7 @@ def _run(jobs: Iterator[_Job], num_workers: int) -> Iterator[_Done]:
     if num_workers <= 1:
         yield from map(_write, jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, context) as pool:
+    with process_pool(num_workers) as pool:
         waiting = {pool.submit(_write, job) for job in itertools.islice(jobs, 2 * num_workers)}
         try:
             while waiting:

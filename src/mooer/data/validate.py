@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.data.lines import read_lines
+from mooer.data.processes import process_pool
 from mooer.data.pseudo import in_script
 from mooer.data.sound import PartReader
 from mooer.data.supervision import Utterance
@@ -157,8 +157,7 @@ def _checked(
             yield check_all(chunk, bounds)
         return
     source = iter(chunks)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, context) as pool:
+    with process_pool(num_workers) as pool:
         waiting: list[Future[list[_Found]]] = []
         try:
             while True:
