@@ -59,7 +59,7 @@ def test_wrong_usage_is_told_before_a_model_is_loaded(tmp_path, invoke, monkeypa
     monkeypatch.setitem(sys.modules, "mooer.infer", SimpleNamespace(load=None))
     done = invoke(manifest(tmp_path, "a"), "-m", "fake", "--task", "asrr")
     assert isinstance(done.exception, ConfigError)
-    assert invoke(manifest(tmp_path, "a")).exit_code == 2  # no model named
+    assert invoke().exit_code == 2  # no manifest named
 
 
 def test_an_earlier_run_is_resumed(tmp_path, invoke):
