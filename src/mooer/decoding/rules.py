@@ -17,7 +17,7 @@ from mooer.text import is_cjk
 MAX_COMPRESSION_RATIO = 2.4
 MIN_AVG_LOGPROB = -1.0
 MAX_NO_SPEECH_PROB = 0.6
-MAX_TOKENS_PER_S = 14.0  # fast Mandarin has 7 syllables a second, of up to two tokens each
+MAX_TOKENS_PER_S = 11.0  # Mandarin at seven syllables a second, most of them one token or two
 FREE_TOKENS = 12  # a short clip may hold a long word
 
 
