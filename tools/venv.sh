@@ -72,7 +72,7 @@ install_torch() {
         set -- torch --index-url https://download.pytorch.org/whl/cpu
     fi
     say "no NVIDIA GPU here: asking for PyTorch for the CPU ($*)"
-    "$python" -m pip install --disable-pip-version-check --no-input --retries 1 "$@" ||
+    "$python" -m pip install --disable-pip-version-check --no-input --retries 1 "$@" 2>&1 ||
         say "not to be had: taking PyTorch as the package index has it, which may be large"
 }
 
