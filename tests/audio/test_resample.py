@@ -33,11 +33,16 @@ def test_what_16_khz_cannot_hold_leaves_no_alias(rate_hz, hz):
     assert level_db(out) < -90
 
 
-@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000, 96_000])
-@pytest.mark.parametrize("hz", [50, 1_000, 3_000, 7_000])
+@pytest.mark.parametrize(
+    ("rate_hz", "hz"),
+    [
+        (rate_hz, hz)
+        for rate_hz in (8_000, 22_050, 44_100, 48_000, 96_000)
+        for hz in (50, 1_000, 3_000, 7_000)
+        if hz < 0.45 * rate_hz  # what the source can hold
+    ],
+)
 def test_speech_passes_unchanged(rate_hz, hz):
-    if hz > 0.45 * rate_hz:
-        pytest.skip("the source cannot hold this tone")
     out = resample(tone(2.0, rate_hz, hz=hz).astype(np.float32), rate_hz)
     np.testing.assert_allclose(out[3_000:-3_000], tone(2.0, 16_000, hz=hz)[3_000:-3_000], atol=2e-3)
     assert level_db(out) == pytest.approx(20 * np.log10(0.5), abs=0.02)

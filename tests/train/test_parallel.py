@@ -69,9 +69,10 @@ def test_the_means_of_each_strategy_are_undone() -> None:
         (Parallel("none", device="cuda"), 1, "use auto"),
     ],
 )
-def test_what_does_not_go_together(parallel: Parallel, num: int, message: str) -> None:
-    if parallel.device == "cuda" and torch.cuda.is_available():
-        pytest.skip("there is a GPU")
+def test_what_does_not_go_together(
+    parallel: Parallel, num: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=message):
         check_launch(parallel, Launch(num))
 

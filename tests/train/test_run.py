@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ def test_a_pattern_of_a_later_stage_is_refused_before_the_first_step(tmp_path: P
 
 def test_data_that_ends_is_told(tmp_path: Path) -> None:
     def short(chosen: Recipe) -> Parts:
-        few = [item for item, _ in zip(stream(None), range(3), strict=False)]
+        few = list(islice(stream(None), 3))
         return replace(build(chosen), stream=lambda state: iter(few))
 
     with pytest.raises(ManifestError, match="the data ended at step 3"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -86,7 +87,7 @@ class LocalFolder:
         raise SourceError(f"no {file.name} in {tried}")
 
 
-class _Hub:
+class _Hub(ABC):
     """A web site with repositories of files; a subclass says which address a file has there."""
 
     is_remote = True
@@ -119,8 +120,9 @@ class _Hub:
         """Open the address and close it again."""
         self._web.look(self.where(entry, file), self.headers)
 
+    @abstractmethod
     def _url(self, entry: Entry, file: File) -> str | None:
-        raise NotImplementedError
+        """Where a file of a model is, or None if this hub has it not."""
 
 
 class HuggingFace(_Hub):

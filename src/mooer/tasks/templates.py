@@ -215,6 +215,7 @@ def read_answer(name: str, task: str, text: str) -> Answer:
         text = text[: tail.start()]
     fields = [field for field in request.fields if field != "labels"]
     said: list[str] = [text] if len(fields) == 1 else text.split(request.separator, 1)
+    # A model that stops early leaves the last fields out.
     values = {field: value.strip() for field, value in zip(fields, said, strict=False)}
     return Answer(values.get("transcript"), values.get("translation"), values.get("reply"), labels)
 
