@@ -14,7 +14,11 @@ IGNORE = -100  # in `labels`: a position that is not learned
 
 @dataclass(frozen=True)
 class Batch:
-    """Utterances side by side. Letters: B utterances, F feature frames, M features, L tokens.
+    """Utterances side by side. Letters: B utterances, R recordings, F feature frames, M features,
+    L tokens.
+
+    An utterance has one recording; only in a conversation it may have several, and then those of
+    the first utterance come first, in the order in which they are heard.
 
     `ids` holds AUDIO where the adapter's embeddings go, as many as the utterance has of them;
     `labels` holds the id itself on answers, so that the model shifts them. Padding of ids is to
@@ -22,11 +26,12 @@ class Batch:
     """
 
     keys: tuple[str, ...]
-    features: Tensor  # float [B, F, M], zero after the end
-    feature_lengths: Tensor  # int64 [B]
+    features: Tensor  # float [R, F, M], zero after the end
+    feature_lengths: Tensor  # int64 [R]
     ids: Tensor  # int64 [B, L]
     labels: Tensor  # int64 [B, L]
     mask: Tensor  # bool [B, L], False on padding
+    num_recordings: tuple[int, ...] | None = None  # of each utterance; None: one, so that R is B
 
     def __len__(self) -> int:
         return len(self.keys)

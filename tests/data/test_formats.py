@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tests.data.sets import recorded
 
-from mooer.data.convert import convert
+from mooer.data.convert import convert, measured
 from mooer.data.formats import FORMATS, Notes, find_format
 from mooer.data.pack import PackOptions, pack
-from mooer.data.sound import read_sound
+from mooer.data.sound import read_sound, recordings
 from mooer.data.supervision import FIELDS, Turn, Utterance, read_manifest, write_manifest
 from mooer.errors import ConfigError, ManifestError
 
@@ -228,7 +228,7 @@ def test_chatml_of_both_styles(made, tmp_path):
         {"messages": [{"role": "system", "content": "S"},
                       {"role": "user", "content": [{"type": "audio", "audio_url": audio}, {"type": "text", "text": "Q"}]},
                       {"role": "assistant", "content": "A"}, {"role": "user", "content": "More"}, {"role": "assistant", "content": "B"}], "id": "long"},
-        {"messages": [{"role": "user", "content": "<audio><audio>"}], "audios": ["a", "b"]},
+        {"messages": [{"role": "user", "content": "Hello?"}], "audios": []},
     ]  # fmt: skip
     path = tmp_path / "c.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -237,10 +237,23 @@ def test_chatml_of_both_styles(made, tmp_path):
     assert (short.id, short.prompt, short.answer, short.conversation) == ("u0", "What?", "A", None)
     assert [turn.role for turn in long.conversation] == ["system", *["user", "assistant"] * 2]
     assert long.conversation[1] == Turn("user", "<audio>Q")
-    assert notes.lines() == ["1 x conversations with 2 recordings instead of 1, passed over"]
+    assert notes.lines() == ["1 x conversations without a recording, passed over"]
+    two = Utterance(
+        "two",
+        audio,
+        conversation=(Turn("user", "<audio>Q<audio>"), Turn("assistant", "A")),
+        more_audio=(made[1].audio,),
+    )
     (tmp_path / "again").mkdir()
-    back, _ = there_and_back("chatml", [short, long], tmp_path / "again")
-    assert back == sorted([short, long], key=key)
+    for name in ("chatml", "manifest"):
+        back, _ = there_and_back(name, [short, long, two], tmp_path / "again")
+        assert back == sorted([short, long, two], key=key)
+    with pytest.raises(ManifestError, match="two has several recordings, which kaldi cannot name"):
+        there_and_back("kaldi", [two], tmp_path)
+    assert measured(two).duration_s == pytest.approx(
+        made[0].duration_s + made[1].duration_s, abs=1e-3
+    )
+    assert len(recordings(two)) == 2
     said, lost = there_and_back("chatml", [Utterance("t", audio, text="hi")], tmp_path / "again")
     assert said[0].answer == "hi"
     assert lost == ["1 x text: written as the answer"]

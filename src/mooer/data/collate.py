@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from mooer.audio.augment import change_speed
 from mooer.audio.frontend import Frontend
 from mooer.batch import IGNORE, Batch
-from mooer.data.sound import read_sound
+from mooer.data.sound import read_sound, recordings
 from mooer.data.stages import Example
 from mooer.data.supervision import Utterance
 from mooer.errors import AudioError, ConfigError, ManifestError, MissingExtra
+from mooer.tasks.conversation import CHAT, conversation
 from mooer.tasks.layout import Layout, Tokenizer, lay_out
 from mooer.tasks.templates import Answer, parts, write_answer
 
@@ -36,10 +37,13 @@ _MAX_WARNINGS = 20
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What is read of one example."""
+    """What is read of one recording."""
 
     values: Floats  # [F, M]
     num_samples: int
+
+
+Heard = tuple[Features, ...]  # of an example: its recording, or several of a conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +68,25 @@ class FeatureReader:
     max_frames: int | None = None  # more than the model takes
     seed: int = 0
 
-    def __call__(self, examples: Sequence[Example]) -> list[Features | Failure]:
+    def __call__(self, examples: Sequence[Example]) -> list[Heard | Failure]:
         """One result an example, in their order; a failure is told, not raised."""
         return [self._try(example) for example in examples]
 
-    def _try(self, example: Example) -> Features | Failure:
+    def _try(self, example: Example) -> Heard | Failure:
         try:
-            return self.read(example)
+            places = range(1 + len(example.utterance.more_audio or ()))
+            return tuple(self.read(example, place) for place in places)
         except (AudioError, ManifestError) as error:
             return Failure(example.utterance.id, str(error))
 
-    def read(self, example: Example) -> Features:
-        """Features of one example. AudioError or ManifestError if they cannot be had."""
-        samples = change_speed(read_sound(example.utterance, example.data), example.speed)
+    def read(self, example: Example, place: int = 0) -> Features:
+        """Features of one of its recordings. AudioError or ManifestError if they cannot be had."""
+        recording = recordings(example.utterance)[place]
+        data = example.data if place == 0 else None
+        samples = change_speed(read_sound(recording, data), example.speed)
+        number = str(place or "")  # what is random differs from recording to recording
         if self.wave_augment is not None:
-            samples = self.wave_augment(samples, example.rng(self.seed, "wave"))
+            samples = self.wave_augment(samples, example.rng(self.seed, "wave" + number))
         values = self.frontend(samples)
         if self.max_frames is not None and len(values) > self.max_frames:
             raise AudioError(
@@ -86,7 +94,7 @@ class FeatureReader:
                 f"{self.max_frames}: cut it, or leave it out"
             )
         if self.feature_augment is not None:
-            values = self.feature_augment(values, example.rng(self.seed, "features"))
+            values = self.feature_augment(values, example.rng(self.seed, "features" + number))
         return Features(values, len(samples))
 
 
@@ -115,37 +123,46 @@ class Collator:
             raise AudioError(f"none of {len(examples)} utterances could be read: see the warnings")
         return batch
 
-    def join(
-        self, examples: Sequence[Example], results: Sequence[Features | Failure]
-    ) -> Batch | None:
+    def join(self, examples: Sequence[Example], results: Sequence[Heard | Failure]) -> Batch | None:
         """The batch of what was read; None if that is nothing."""
         keys: list[str] = []
-        features: list[Floats] = []
+        features: list[list[Floats]] = []
         layouts: list[Layout] = []
         for example, result in zip(examples, results, strict=True):
             if isinstance(result, Failure):
                 self._fail(result.id, AudioError(result.reason))
                 continue
             try:
-                layouts.append(self.layout(example, result.num_samples))
+                layouts.append(self.layout(example, *(one.num_samples for one in result)))
             except (AudioError, ManifestError) as error:
                 self._fail(example.utterance.id, error)
                 continue
             keys.append(example.utterance.id)
-            features.append(result.values)
+            features.append([one.values for one in result])
         return _pad(keys, features, layouts, self.pad_id, self.side) if keys else None
 
-    def layout(self, example: Example, num_samples: int) -> Layout:
-        """Ids and labels of one example."""
+    def layout(self, example: Example, *num_samples: int) -> Layout:
+        """Ids and labels of one example, from the samples of each of its recordings."""
         utterance, task = example.utterance, example.task
-        num_embeddings = self.num_embeddings(num_samples)
-        if num_embeddings < 1:
-            raise AudioError(f"{num_samples} samples are too few for one embedding: leave it out")
-        parts(self.template, task, num_embeddings)  # an unknown task is no matter of one utterance
+        num_embeddings = [self.num_embeddings(num) for num in num_samples]
+        for num, made in zip(num_samples, num_embeddings, strict=True):
+            if made < 1:
+                raise AudioError(f"{num} samples are too few for one embedding: leave it out")
+        first = num_embeddings[0]
+        parts(self.template, task, first)  # an unknown task is no matter of one utterance
+        if task == CHAT and utterance.conversation and not utterance.answer:
+            turns = [(turn.role, turn.text) for turn in utterance.conversation]
+            return lay_out(
+                conversation(self.template, turns, num_embeddings, with_answers=self.with_answers),
+                self.tokenizer,
+            )
+        if len(num_embeddings) > 1:
+            raise ManifestError(
+                f"it has {len(num_embeddings)} recordings, which only a conversation of the task "
+                f"{CHAT} hears, not {task}"
+            )
         answer = answer_text(self.template, task, utterance) if self.with_answers else None
-        return lay_out(
-            parts(self.template, task, num_embeddings, answer, utterance.prompt), self.tokenizer
-        )
+        return lay_out(parts(self.template, task, first, answer, utterance.prompt), self.tokenizer)
 
     def _fail(self, id: str, error: AudioError | ManifestError) -> None:
         if self.on_error == "raise":
@@ -173,7 +190,7 @@ def answer_text(template: str, task: str, utterance: Utterance) -> str:
 
 def _pad(
     keys: Sequence[str],
-    features: Sequence[Floats],
+    heard: Sequence[Sequence[Floats]],  # of each utterance the features of its recordings
     layouts: Sequence[Layout],
     pad_id: int,
     side: Literal["right", "left"],
@@ -182,6 +199,8 @@ def _pad(
         import torch
     except ImportError as error:
         raise MissingExtra("torch", "train") from error
+    features = [values for those in heard for values in those]
+    counts = tuple(map(len, heard))
     lengths = [len(values) for values in features]
     padded = np.zeros((len(features), max(lengths), features[0].shape[1]), np.float32)
     for row, values in zip(padded, features, strict=True):
@@ -205,4 +224,5 @@ def _pad(
         tensor(ids),
         tensor(labels),
         tensor(mask),
+        counts if max(counts) > 1 else None,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from mooer.audio.wave import SAMPLE_RATE_HZ, open_wave, write_wave
 from mooer.data.formats import FORMATS, Format, Notes, find_format
 from mooer.data.manifest import safe_stem
-from mooer.data.sound import file_bytes, read_sound
+from mooer.data.sound import file_bytes, read_sound, recordings
 from mooer.data.supervision import Utterance
 from mooer.errors import AudioError, ManifestError
 from mooer.files import write_whole
@@ -68,6 +68,9 @@ def measured(utterance: Utterance) -> Utterance:
     """With its duration: as the header says, or counted where it does not. AudioError if broken."""
     if utterance.duration_s is not None:
         return utterance
+    if utterance.more_audio:
+        all_s = [measured(one).duration_s or 0.0 for one in recordings(utterance)]
+        return replace(utterance, duration_s=round(sum(all_s), 4))
     try:
         with open_wave(file_bytes(utterance)) as wave:
             duration_s = wave.duration_s if wave.format in _EXACT else None

@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Literal
 
 from mooer.batch import Batch
-from mooer.data.collate import Collator, Failure, FeatureReader, Features
+from mooer.data.collate import Collator, Failure, FeatureReader, Heard
 from mooer.data.processes import process_pool
 from mooer.data.stages import Example, State
 from mooer.errors import AudioError, ConfigError
 
-Results = list[Features | Failure]
+Results = list[Heard | Failure]
 _Slot = tuple[Sequence[Example], "Future[Results]", State]
 
 

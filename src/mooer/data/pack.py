@@ -190,6 +190,8 @@ def _encode(
     utterance: Utterance, codec: Codec, read: PartReader
 ) -> tuple[str, bytes, float | None]:
     """Suffix, bytes and duration of what goes into the tar."""
+    if utterance.more_audio:
+        raise ManifestError("it has several recordings, and a shard holds one: leave it out")
     if codec == "original" and utterance.start_s is None:
         source = file_bytes(utterance)
         data = source if isinstance(source, bytes) else _file(source)

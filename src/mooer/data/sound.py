@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +28,14 @@ def read_sound(utterance: Utterance, data: bytes | None = None) -> NDArray[np.fl
     samples = read_wave(source, max_s=utterance.end_s)
     part = samples[round(utterance.start_s * SAMPLE_RATE_HZ) :]
     return part if len(part) else _beyond(utterance, len(samples))
+
+
+def recordings(utterance: Utterance) -> tuple[Utterance, ...]:
+    """The utterance once for each of its recordings, in the order in which they are heard."""
+    if not utterance.more_audio:
+        return (utterance,)
+    alone = replace(utterance, more_audio=None, duration_s=None)
+    return (alone, *(replace(alone, audio=path) for path in utterance.more_audio))
 
 
 def _beyond(utterance: Utterance, num_samples: int) -> NoReturn:

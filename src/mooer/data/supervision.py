@@ -34,7 +34,7 @@ class Utterance:
     id: str
     audio: str  # path, or the name of a member of `shard`
     start_s: float | None = None  # None: from the beginning
-    duration_s: float | None = None
+    duration_s: float | None = None  # of all its recordings together
     text: str | None = None
     language: str | None = None
     translation: str | None = None
@@ -47,6 +47,7 @@ class Utterance:
     prompt: str | None = None  # instruction or question
     answer: str | None = None  # reply to it
     conversation: tuple[Turn, ...] | None = None  # what prompt and answer cannot hold
+    more_audio: tuple[str, ...] | None = None  # paths of what a conversation hears after `audio`
     dnsmos: float | None = None
     source: str | None = None
     licence: str | None = None
@@ -96,6 +97,8 @@ def from_row(row: dict[str, Any], place: str) -> Utterance:
         raise ManifestError(f'{place} has an empty "id": name it, or leave the key out')
     if "shard" in values and not {"offset_bytes", "num_bytes"} <= values.keys():
         raise ManifestError(f'{place} names a "shard" without "offset" and "size": add both')
+    if "more_audio" in values and values.keys() & {"shard", "start_s"}:
+        raise ManifestError(f'{place} has "more_audio", which are whole files, so "audio" must be')
     return Utterance(**values, extra=row)
 
 
@@ -106,6 +109,8 @@ def to_row(utterance: Utterance) -> dict[str, Any]:
         value = getattr(utterance, name)
         if name == "conversation" and value is not None:
             value = [{"role": turn.role, "content": turn.text} for turn in value]
+        if name == "more_audio" and value is not None:
+            value = list(value)
         if value is not None:
             row[key] = value
     extra = {k: v for k, v in utterance.extra.items() if k not in row}
@@ -146,7 +151,8 @@ def located(utterance: Utterance, folder: Path) -> Utterance:
     """With paths from `folder`."""
     if utterance.shard is not None:
         return replace(utterance, shard=str(folder / utterance.shard))
-    return replace(utterance, audio=str(folder / utterance.audio))
+    more = utterance.more_audio and tuple(str(folder / path) for path in utterance.more_audio)
+    return replace(utterance, audio=str(folder / utterance.audio), more_audio=more)
 
 
 def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]) -> int:
@@ -162,7 +168,8 @@ def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]
 def _relative(utterance: Utterance, folder: Path) -> Utterance:
     if utterance.shard is not None:
         return replace(utterance, shard=relative_to(folder, utterance.shard))
-    return replace(utterance, audio=relative_to(folder, utterance.audio))
+    more = utterance.more_audio and tuple(relative_to(folder, p) for p in utterance.more_audio)
+    return replace(utterance, audio=relative_to(folder, utterance.audio), more_audio=more)
 
 
 def relative_to(folder: Path, path: str) -> str:
@@ -206,6 +213,13 @@ def _number_or_string(value: object, where: str) -> float | str:
     return value if isinstance(value, str) else _number(value, where)
 
 
+def _paths(value: object, where: str) -> tuple[str, ...]:
+    paths = value if isinstance(value, list) else []
+    if not paths or not all(isinstance(path, str) and path for path in paths):
+        raise ManifestError(f"{where} must be a list of paths, got {value!r}")
+    return tuple(paths)
+
+
 def _turns(value: object, where: str) -> tuple[Turn, ...]:
     turns = []
     for turn in value if isinstance(value, list) else [None]:
@@ -219,6 +233,7 @@ def _turns(value: object, where: str) -> tuple[Turn, ...]:
 
 _READERS: dict[str, Callable[[object, str], Any]] = {
     "id": _name,
+    "more_audio": _paths,
     "speaker": _name,
     "start_s": _number,
     "duration_s": _number,

@@ -18,7 +18,7 @@ from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.data.lines import read_lines
 from mooer.data.processes import process_pool
 from mooer.data.pseudo import in_script
-from mooer.data.sound import PartReader
+from mooer.data.sound import PartReader, recordings
 from mooer.data.supervision import Utterance
 from mooer.errors import AudioError, ConfigError, ManifestError
 from mooer.tasks.answers import units
@@ -184,7 +184,7 @@ def _check(number: int, utterance: Utterance, bounds: Bounds, read: PartReader) 
     found: list[tuple[str, str]] = []
     if bounds.reads_sound:
         try:
-            samples = read(utterance)
+            samples = np.concatenate([read(one) for one in recordings(utterance)])
         except (AudioError, ManifestError) as error:
             problem = Problem(number, utterance.id, "unreadable", str(error))
             return [problem, *_named(number, utterance, check_text(utterance, None, bounds))], 0.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.batch import Batch
-from mooer.data.collate import Collator, Failure, FeatureReader, Features
+from mooer.data.collate import Collator, Failure, FeatureReader, Features, Heard
 from mooer.data.stages import Example
 from mooer.data.supervision import Utterance
 from mooer.decoding import rules
@@ -187,10 +187,10 @@ def prompt_batch(model: SpeechLLM, task: str, utterances: Sequence[Samples]) -> 
         with_answers=False,
     )
     examples = [Example(Utterance(str(i), audio=""), task) for i in range(len(utterances))]
-    features: list[Features | Failure] = [
-        Features(frontend(samples), len(samples)) for samples in utterances
+    heard: list[Heard | Failure] = [
+        (Features(frontend(samples), len(samples)),) for samples in utterances
     ]
-    batch = collator.join(examples, features)
+    batch = collator.join(examples, heard)
     assert batch is not None
     return batch
 

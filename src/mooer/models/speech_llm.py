@@ -9,15 +9,18 @@ largest tensor of a step, and the prompt's would be thrown away.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mooer.batch import AUDIO, IGNORE, Batch
 from mooer.errors import ModelError
 from mooer.models.adapter import Adapter, AdapterConfig
+from mooer.models.ctc import CtcConfig, EmbeddingCtc
 from mooer.models.encoders.base import Encoder, inside
 from mooer.models.llm import LlmConfig, llm_width, plain, vocabulary_logits
 from mooer.tasks.templates import template as check_template
@@ -29,7 +32,7 @@ class EncoderConfig:
 
     name: str
     config: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None  # a file or folder; null: random
+    weights: str | None = None  # a file or folder, or store:NAME of the catalog; null: random
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class ModelConfig:
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     adapter_weights: str | None = None  # a file; null: random
     template: str = "mooer"
+    ctc: CtcConfig | None = None  # a head that spells what the adapter makes of the sound
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Loss:
 
 
 class SpeechLLM(nn.Module):
-    """Letters: B utterances, F feature frames, N embeddings of audio, L tokens, W width.
+    """Letters: B utterances, R recordings, F feature frames, N embeddings of audio, L tokens, W
+    width.
 
     `llm` is a causal LM of transformers, or one that peft has put LoRA into. `config` is kept for
     saving. ConfigError for an unknown template.
@@ -76,7 +81,16 @@ class SpeechLLM(nn.Module):
         self.tokenizer = tokenizer
         self.template = template
         self.config = config
+        self.ctc: EmbeddingCtc | None = None  # see `set_units`
         self.owns_llm = False  # True if the LLM is no longer the one that `config` names
+
+    def set_units(self, ids: Sequence[int]) -> None:
+        """Give it a CTC head for these token ids; what an earlier head has learned is kept."""
+        before = self.ctc
+        config = self.config.ctc if self.config and self.config.ctc else CtcConfig()
+        self.ctc = EmbeddingCtc(config, ids, self.llm.get_input_embeddings().weight)
+        if before is not None:
+            self.ctc.load_state_dict({**before.state_dict(), "ids": self.ctc.ids})
 
     @property
     def embedding_ms(self) -> float:
@@ -89,7 +103,7 @@ class SpeechLLM(nn.Module):
         return self.adapter.num_embeddings(self.encoder.num_frames(num_features))
 
     def embed_audio(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, F, M] of lengths [B] as embeddings [B, N, W], and how many count [B]."""
+        """Features [R, F, M] of lengths [R] as embeddings [R, N, W], and how many count [R]."""
         hidden, num_frames = self.encoder(features, lengths)
         dtype = next(self.adapter.parameters()).dtype  # an encoder that learns nothing may differ
         embeddings: Tensor
@@ -109,12 +123,16 @@ class SpeechLLM(nn.Module):
         places = batch.ids == AUDIO
         words: Tensor = self.llm.get_input_embeddings()(batch.ids.masked_fill(places, 0))
         audio, counts = self.embed_audio(batch.features, batch.feature_lengths)
-        wanted = places.sum(dim=1)
-        if not bool((wanted == counts).all()):
-            wrong = int((wanted != counts).nonzero()[0, 0])
+        wanted, given = places.sum(dim=1), counts
+        if batch.num_recordings is not None:
+            given = torch.stack(
+                [one.sum() for one in counts.split_with_sizes(batch.num_recordings)]
+            )
+        if not bool((wanted == given).all()):
+            wrong = int((wanted != given).nonzero()[0, 0])
             raise ModelError(
                 f"utterance {batch.keys[wrong]!r} has {int(wanted[wrong])} places for "
-                f"{int(counts[wrong])} embeddings of audio: lay it out with num_embeddings()"
+                f"{int(given[wrong])} embeddings of audio: lay it out with num_embeddings()"
             )
         heard = audio[inside(counts, audio.shape[1]) & (counts > 0)[:, None]]
         return words.masked_scatter(places[..., None], heard.to(words.dtype))

@@ -7,6 +7,7 @@
 | `qwen2-audio-base` | audio between its marks, instruction | `<|endoftext|>` |
 | `firered` | ChatML without a system turn, the audio first in the user's | `<|im_end|>` |
 | `osum` | instruction, audio | `<|endoftext|>` |
+| `mini` | ChatML as Qwen2.5's own, the audio first in the user's turn | `<|im_end|>` |
 | `salmonn` | `USER:` audio between marks, instruction, `ASSISTANT:` | `</s>` |
 | `slam` | audio, `USER:` instruction, `ASSISTANT:` | `</s>` |
 
@@ -53,6 +54,16 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Chat:
+    """What stands around the turns of a conversation, and around each recording in them."""
+
+    system: str  # the turn before all others, where a conversation has none of its own
+    begin: str  # of a turn, with {role}
+    before_audio: str  # with {number}, from 1 on
+    after_audio: str
+
+
+@dataclass(frozen=True)
 class Template:
     """Texts before and after the audio, each tokenized by itself; `{prompt}` is the wording."""
 
@@ -60,6 +71,7 @@ class Template:
     after: tuple[str, ...]
     end: str
     requests: Mapping[str, Request]
+    chat: Chat | None = None  # how it goes on for several turns, if it does
 
 
 def _transcript(prompt: str) -> Request:
@@ -132,6 +144,19 @@ _SALMONN = {
     "chat": Request("Please answer the question in detail.", ("reply",)),
 }
 
+_MINI = {
+    "asr": _transcript("Transcribe the speech."),
+    "ast": Request("Translate the speech into English.", ("translation",)),
+    "ast_zh": Request("Translate the speech into Chinese.", ("translation",)),
+    "asr_ast": Request(
+        "Transcribe the speech, then translate it into English.", ("transcript", "translation")
+    ),
+    "asr_ast_zh": Request(
+        "Transcribe the speech, then translate it into Chinese.", ("transcript", "translation")
+    ),
+    "chat": Request("", ("reply",)),
+}
+
 TEMPLATES: Mapping[str, Template] = {
     "mooer": Template((), (_SYSTEM + _USER + _PROMPT + _REPLY,), "<|im_end|>", _MOOER),
     "qwen2-audio": Template(
@@ -139,6 +164,7 @@ TEMPLATES: Mapping[str, Template] = {
         ("<|audio_eos|>\n" + _PROMPT + _REPLY,),
         "<|im_end|>",
         {**_QWEN2_AUDIO, "chat": Request("", ("reply",))},
+        Chat(_SYSTEM, "<|im_start|>{role}\n", "Audio {number}: <|audio_bos|>", "<|audio_eos|>\n"),
     ),
     "qwen2-audio-base": Template(
         ("<|audio_bos|>",), ("<|audio_eos|>" + _PROMPT,), "<|endoftext|>", _QWEN2_AUDIO
@@ -146,6 +172,7 @@ TEMPLATES: Mapping[str, Template] = {
     "firered": Template(
         (_USER,), (_PROMPT + _REPLY,), "<|im_end|>", {"asr": _transcript("请转写音频为文字")}
     ),
+    "mini": Template((_SYSTEM + _USER,), ("\n" + _PROMPT + _REPLY,), "<|im_end|>", _MINI),
     "osum": Template((_PROMPT,), (), "<|endoftext|>", _OSUM),
     "salmonn": Template(
         ("<s>", "USER: <Speech>"), ("</Speech> " + _PROMPT + "\nASSISTANT:",), "</s>", _SALMONN

@@ -108,6 +108,11 @@ def file_of(utterance: Utterance, name: str, *, parts: bool = False) -> str:
             f"{utterance.id} stands in a shard, which {name} cannot name: "
             "add --extract DIR to write its sound there"
         )
+    if utterance.more_audio:
+        raise ManifestError(
+            f"{utterance.id} has several recordings, which {name} cannot name: "
+            "write a manifest or chatml, or leave it out"
+        )
     if utterance.start_s is not None and not parts:
         raise ManifestError(
             f"{utterance.id} is a part of a recording, which {name} cannot name: "

@@ -137,4 +137,4 @@ def _measure(audio: str) -> tuple[int, float]:
     return rate_hz, duration_s if duration_s is not None else len(read_wave(audio)) / 16_000
 
 
-FORMAT = Format(_read, _write, frozenset({*FIELDS, "extra"}))
+FORMAT = Format(_read, _write, frozenset({*FIELDS, "extra"} - {"more_audio"}))
