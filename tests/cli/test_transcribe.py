@@ -4,17 +4,19 @@ import errno
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 import mooer.infer
-from mooer.audio.wave import write_wave
+from mooer.audio.wave import read_wave, write_wave
 from mooer.cli.main import main
 from mooer.errors import AudioError
 from mooer.infer.recognizer import Recognizer
-from mooer.transcript import Transcript
+from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.transcript import Segment, Transcript
 
 
 class Loaded:
@@ -234,3 +236,40 @@ def test_real_subtitles(examples, tmp_path):
 
 def test_audio_error_is_also_a_value_error():
     assert issubclass(AudioError, ValueError)
+
+
+class SpokenLLM(SpeechLLMRecognizer):
+    """Says "heard NAME" of each input, and nothing of those that cannot be read."""
+
+    def __init__(self):
+        super().__init__(None, LoudnessVad(), versions={})
+        self.batches = []
+
+    def transcribe_all(self, sources, options=None):
+        self.batches.append(list(sources))
+        for source in self.batches[-1]:
+            name = Path(source).stem
+            try:
+                read_wave(source)
+            except AudioError as error:
+                yield error
+                continue
+            segment = Segment(0.0, 1.0, f"heard {name}", "zh", translation=f"of {name}")
+            yield Transcript((segment,), "zh", 1.0)
+
+
+def test_a_speech_llm_is_given_all_inputs_at_once(monkeypatch, clips, tmp_path, capsys):
+    recognizer, asked = SpokenLLM(), []
+    model = SimpleNamespace(recognizer=recognizer)
+    monkeypatch.setattr(mooer.infer, "load", lambda *args, **kwargs: asked.append(kwargs) or model)
+    (clips / "aa.wav").write_text("no sound")
+    assert run(clips, "--task", "asr_ast") == 1
+    out, err = capsys.readouterr()
+    assert out == "== a\nheard a\nof a\n== aa\n== b\nheard b\nof b\n"
+    assert "1 of 3 inputs failed" in err
+    assert "skipped" not in err
+    assert [len(batch) for batch in recognizer.batches] == [3]
+    assert run(clips, "--out", tmp_path / "out", "--unchecked") == 1
+    assert (tmp_path / "out" / "b.txt").read_text() == "heard b\n"
+    assert "the md5 check of its files is skipped" in capsys.readouterr().err
+    assert [kwargs["check_md5"] for kwargs in asked] == [True, False]

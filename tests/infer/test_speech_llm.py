@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,13 +12,15 @@ from tests.decoding.talker import talker
 from tests.fakes import LoudnessVad, speech
 from tests.tiny import ByteTokenizer, TinyEncoder
 
+from mooer.audio.wave import write_wave
 from mooer.batch import AUDIO
 from mooer.decoding.generation import Hypothesis, SearchOptions
 from mooer.decoding.rules import max_tokens
 from mooer.errors import AudioError, ConfigError, ModelError
-from mooer.infer import RecognizeOptions, answering
+from mooer.infer import RecognizeOptions, answering, speech_llm
 from mooer.infer.answering import prompt_batch
 from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.tasks.templates import Answer
 
 CLIP = speech((0.5, 0), (3, 0.5), (0.5, 0))
 LOOP = "we should go on " * 30
@@ -296,3 +299,98 @@ def test_only_one_utterance_is_streamed(small):
     recognizer = SpeechLLMRecognizer(small, LoudnessVad(), versions={})
     with pytest.raises(AudioError, match="longer than 30 s"):
         recognizer.stream(np.zeros(16_000 * 31, np.float32), rate_hz=16_000)
+
+
+# --- many inputs --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Paths of short recordings, one long one, and three that cannot be read, mixed."""
+    generator = np.random.default_rng(3)
+    paths = []
+    for i, seconds in enumerate(generator.uniform(0.6, 4.0, 14)):
+        pattern = [(0.4, 0), (seconds, 0.1 + 0.05 * i), (0.4, 0)] * (12 if i == 8 else 1)
+        write_wave(tmp_path / f"{i}.wav", speech(*pattern))
+        paths.append(str(tmp_path / f"{i}.wav"))
+    (tmp_path / "text.wav").write_text("no sound")
+    whole = Path(paths[3]).read_bytes()
+    (tmp_path / "header.wav").write_bytes(whole[:44])
+    paths.insert(0, str(tmp_path / "gone.wav"))
+    paths.insert(5, str(tmp_path / "text.wav"))
+    paths.append(str(tmp_path / "header.wav"))
+    return paths
+
+
+def counted(monkeypatch):
+    calls, decode = [], answering.decode
+
+    def counting(model, embeds, *args, **kwargs):
+        calls.append(len(embeds))
+        return decode(model, embeds, *args, **kwargs)
+
+    monkeypatch.setattr(answering, "decode", counting)
+    return calls
+
+
+def test_many_inputs_give_the_same_texts_in_fewer_batches(small, many, monkeypatch):
+    calls = counted(monkeypatch)
+    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    recognizer.search = SearchOptions(num_beams=1, max_new_tokens=12)
+    options = RecognizeOptions(temperatures=(), max_chunk_s=5.0)
+    alone = []
+    for path in many:
+        try:
+            alone.append(recognizer.transcribe(path, options))
+        except AudioError as error:
+            alone.append(error)
+    num_alone, num_rows = len(calls), sum(calls)
+    calls.clear()
+    together = list(recognizer.transcribe_all(many, options))
+    assert [type(one) for one in together] == [type(one) for one in alone]
+    assert sum(isinstance(one, AudioError) for one in together) == 3
+    for one, other in zip(together, alone, strict=True):
+        assert str(one) == str(other) if isinstance(one, AudioError) else one.text == other.text
+        if not isinstance(one, AudioError):
+            assert (one.source, one.duration_s) == (other.source, other.duration_s)
+            assert [s.start_s for s in one.segments] == [s.start_s for s in other.segments]
+    assert sum(calls) == num_rows
+    assert len(calls) < 0.7 * num_alone
+
+
+def test_an_input_longer_than_the_window_is_decoded_as_it_is_read(small, many, monkeypatch):
+    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    recognizer.search = SearchOptions(num_beams=1, max_new_tokens=4)
+    options = RecognizeOptions(temperatures=(), max_chunk_s=5.0, batch_size=1)
+    wanted = [recognizer.transcribe(many[i], options).text for i in (9, 10, 11)]
+    monkeypatch.setattr(speech_llm, "_TOGETHER", 3)
+    found = recognizer.transcribe_all([many[i] for i in (9, 10, 11)], options)
+    assert [one.text for one in found] == wanted
+
+
+def test_what_fails_in_decoding_is_of_one_input(small, many, monkeypatch):
+    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    options = RecognizeOptions(temperatures=())
+    lengths = []
+
+    def failing(answerer, chunks):
+        lengths.append([len(chunk.samples) for chunk in chunks])
+        if bad in lengths[-1]:
+            raise AudioError("too few for one embedding")
+        return [fine] * len(chunks)
+
+    fine = answering.Answered(Answer(transcript="hello"), Hypothesis((1,), (-0.2,), -0.2, True), ())
+    bad = -1
+    monkeypatch.setattr(answering.Answerer, "answers", failing)
+    good = [many[i] for i in (1, 2, 3, 4)]
+    assert [one.text for one in recognizer.transcribe_all(good, options)] == ["hello"] * 4
+    bad = sorted(n for batch in lengths for n in batch)[0]
+    found = list(recognizer.transcribe_all(good, options))
+    assert sum(isinstance(one, AudioError) for one in found) == 1
+    assert [one.text for one in found if not isinstance(one, AudioError)] == ["hello"] * 3
+
+
+def test_what_fails_for_all_is_raised(small, many):
+    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    with pytest.raises(ConfigError, match="no use for prompt"):
+        next(recognizer.transcribe_all(many, RecognizeOptions(prompt="so")))

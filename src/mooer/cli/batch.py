@@ -6,7 +6,8 @@ import contextlib
 import ctypes
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -19,10 +20,23 @@ from mooer.transcript import Transcript
 logger = logging.getLogger(__name__)
 
 Job = Callable[[Item], Transcript]
+Outcome = Transcript | MooerError
+
+
+@dataclass(frozen=True)
+class Together:
+    """A job that takes all inputs at once, and gives a result or an error for each, in order."""
+
+    alone: Job  # for one input
+    run: Callable[[Sequence[Item]], Iterator[Outcome]]
+
+
 _M_ARENA_MAX = -8  # malloc.h
 
 
-def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]) -> None:
+def run_batch(
+    arguments: Sequence[str], output: Output, start: Callable[[], Job | Together]
+) -> None:
     """Give every input to the job that `start` makes, and its result to `output`.
 
     One bad input is told when it happens and again at the end, with exit code 1. What would fail
@@ -37,31 +51,53 @@ def run_batch(arguments: Sequence[str], output: Output, start: Callable[[], Job]
         return
     _check_first(waiting)
     _share_freed_memory()
-    job = start()
-    failures: list[tuple[Item, str]] = []
     many = len(items) > 1
-    for item in waiting:
-        if many and output.streams:
-            print(f"== {item.id}", flush=True)  # noqa: T201 (which input the lines are of)
-        try:
-            transcript = job(item)
-            for warning in transcript.warnings:
-                logger.warning("%s: %s", item.id, warning)
-            if not transcript.segments:
-                logger.info("%s: no speech was found", item.id)
-            output.write(item, transcript, many=many)
-        except (ConfigError, OutputError, StoreError):
-            raise
-        except MooerError as error:
+    failures: list[tuple[Item, str]] = []
+    job = start()
+    if isinstance(job, Together) and len(waiting) == 1:
+        job = job.alone
+    for item, outcome in _outcomes(job, waiting, titled=many and output.streams):
+        if isinstance(outcome, MooerError):
             if not many:
-                raise
-            failures.append((item, str(error)))
-            logger.error("%s: %s", item.id, error)
+                raise outcome
+            failures.append((item, str(outcome)))
+            logger.error("%s: %s", item.id, outcome)
+            continue
+        for warning in outcome.warnings:
+            logger.warning("%s: %s", item.id, warning)
+        if not outcome.segments:
+            logger.info("%s: no speech was found", item.id)
+        output.write(item, outcome, many=many, told=not isinstance(job, Together))
     if failures:
         logger.error("%d of %d inputs failed:", len(failures), len(waiting))
         for item, reason in failures:
             logger.error("  %s: %s", item.path, reason)
         raise typer.Exit(1)
+
+
+def _outcomes(
+    job: Job | Together, items: Sequence[Item], *, titled: bool
+) -> Iterator[tuple[Item, Outcome]]:
+    """Each item with what came of it; with a title before it, where segments are printed."""
+
+    def title(item: Item) -> None:
+        if titled:
+            print(f"== {item.id}", flush=True)  # noqa: T201 (which input the lines are of)
+
+    if isinstance(job, Together):
+        for item, outcome in zip(items, job.run(items), strict=True):
+            title(item)
+            yield item, outcome
+        return
+    for item in items:
+        title(item)
+        try:
+            outcome = job(item)
+        except (ConfigError, OutputError, StoreError):
+            raise
+        except MooerError as error:
+            outcome = error
+        yield item, outcome
 
 
 def _check_first(items: Sequence[Item]) -> None:

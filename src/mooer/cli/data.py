@@ -88,7 +88,7 @@ def validate(
 
     Example: mooer data validate train.jsonl --max-s 20 --report problems.json
     """
-    from mooer.cli.tally import Tally
+    from mooer.cli.progress import Tally
     from mooer.data.validate import Bounds
     from mooer.data.validate import validate as run
     from mooer.files import write_whole
@@ -129,7 +129,7 @@ def shard(
 
     Example: mooer data shard train.jsonl --out shards/ --per-shard 2000
     """
-    from mooer.cli.tally import Tally
+    from mooer.cli.progress import Tally
     from mooer.data.pack import CODECS, PackOptions, pack
     from mooer.errors import ConfigError, did_you_mean
 

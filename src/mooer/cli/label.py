@@ -50,7 +50,7 @@ def label(
     script, what the guards of the recogniser and of the translation say. The same command goes
     on where it was interrupted; with another threshold it filters again what was measured.
     """
-    from mooer.cli.tally import Tally
+    from mooer.cli.progress import Tally
     from mooer.data.manifest import inputs as items_of
     from mooer.data.pseudo import FilterOptions
     from mooer.infer.label import LabelOptions

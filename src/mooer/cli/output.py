@@ -59,15 +59,18 @@ class Output:
             return False
         return all(self._path(item, name).exists() for name in self.formats)
 
-    def write(self, item: Item, transcript: Transcript, *, many: bool) -> None:
-        """Write one result in all formats; each file appears whole or not at all."""
+    def write(self, item: Item, transcript: Transcript, *, many: bool, told: bool = True) -> None:
+        """Write one result in all formats; each file appears whole or not at all.
+
+        What `streams` is printed only if it was not `told` already, segment by segment.
+        """
         for name in self.formats:
             if self.folder is not None:
                 text = transcript.render(name, self.options)
                 write_whole(self._path(item, name), text)
             elif name == "json" and many:
                 print(transcript.to_json(indent=None), end="", flush=True)  # noqa: T201
-            elif not self.streams:
+            elif not (self.streams and told):
                 print(transcript.render(name, self.options), end="", flush=True)  # noqa: T201
 
     def _path(self, item: Item, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""How far one input is: a bar with speed and time left on a terminal, plain lines elsewhere."""
+"""How far long work is: a bar with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 
 _LONG_S = 120.0  # a shorter recording is done before a line about it could help
 
 
-class AudioProgress:
-    """Call it with seconds done and seconds in all (None: not known), as a `Run` does."""
+class _Bar:
+    """A bar on the terminal; where there is none, a line each tenth."""
 
     def __init__(self, name: str, *, enabled: bool = True) -> None:
         self._name = name
@@ -27,10 +28,10 @@ class AudioProgress:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
-    def __enter__(self) -> AudioProgress:
+    def __enter__(self) -> Self:
         if self._enabled and sys.stderr.isatty():
             self._progress = _bar()
-            self._task = self._progress.add_task(self._name, total=None, speed="")
+            self._task = self._progress.add_task(self._name, total=None, note="")
             self._progress.start()
         return self
 
@@ -43,21 +44,60 @@ class AudioProgress:
         if self._progress:
             self._progress.stop()
 
+    @property
+    def _elapsed_s(self) -> float:
+        return max(1e-6, time.monotonic() - self._began_s)
+
+    def _shows(self, done: float, total: float | None, note: str) -> bool:
+        """Whether a bar shows it, so that no line is needed."""
+        if self._progress is None or self._task is None:
+            return False
+        self._progress.update(self._task, completed=done, total=total, note=note)
+        return True
+
+    def _new_tenth(self, done: float, total: float) -> int | None:
+        """The tenth that was reached, if none was told since."""
+        tenth = int(10 * done / total) if total else 10
+        if tenth < self._next_tenth:
+            return None
+        self._next_tenth = tenth + 1
+        return tenth
+
+
+class Tally(_Bar):
+    """Call it with things done and in all, and a word to show beside them."""
+
+    _first: float | None = None  # what was there at the first call, by earlier runs
+
+    def __call__(self, done: float, total: float, note: str) -> None:
+        """Show it."""
+        if self._shows(done, total, note):
+            return
+        self._first = done if self._first is None else self._first
+        tenth = self._new_tenth(done, total)
+        if tenth is None:
+            return
+        left_s = self._elapsed_s * max(0.0, total - done) / max(done - self._first, 1e-6)
+        left = f", {left_s:.0f} s left" if done < total and done > self._first else ""
+        logger.info("%s: %d %%, %s%s", self._name, 10 * tenth, note, left)
+
+
+class AudioProgress(_Bar):
+    """Call it with seconds done and seconds in all (None: not known), as a `Run` does."""
+
     def __call__(self, done_s: float, total_s: float | None) -> None:
         """Show it."""
-        elapsed_s = max(1e-6, time.monotonic() - self._began_s)
-        speed = f"{done_s / elapsed_s:.0f}x"
-        if self._progress and self._task is not None:
-            total_s = max(total_s, done_s) if total_s else None
-            self._progress.update(self._task, completed=done_s, total=total_s, speed=speed)
-        elif self._enabled and total_s and total_s >= _LONG_S:
-            tenth = int(10 * done_s / total_s)
-            if tenth >= self._next_tenth:
-                self._next_tenth = tenth + 1
-                left_s = elapsed_s * max(0.0, total_s / done_s - 1)
-                logger.info(
-                    "%s: %d %% at %s real time, %.0f s left", self._name, 10 * tenth, speed, left_s
-                )
+        speed = f"{done_s / self._elapsed_s:.0f}x"
+        if self._shows(done_s, max(total_s, done_s) if total_s else None, f"{speed:>5}"):
+            return
+        if not self._enabled or not total_s or total_s < _LONG_S:
+            return
+        tenth = self._new_tenth(done_s, total_s)
+        if tenth is not None:
+            left_s = self._elapsed_s * max(0.0, total_s / done_s - 1)
+            logger.info(
+                "%s: %d %% at %s real time, %.0f s left", self._name, 10 * tenth, speed, left_s
+            )
 
 
 def _bar() -> Progress:
@@ -67,7 +107,7 @@ def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %  {task.fields[speed]:>5}"),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[note]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -43,7 +43,7 @@ def synth(
     "language"}. The same command goes on where it was interrupted. Results on such a set are
     results on synthetic speech.
     """
-    from mooer.cli.tally import Tally
+    from mooer.cli.progress import Tally
     from mooer.data.texts import read_texts
     from mooer.infer.synthesise import SynthOptions, synthesise
     from mooer.text import find_language

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,10 @@ import typer
 
 if TYPE_CHECKING:
     from mooer.data.manifest import Item
+    from mooer.errors import MooerError
     from mooer.transcript import Transcript
+
+logger = logging.getLogger(__name__)
 
 Inputs = Annotated[
     list[str],
@@ -53,6 +58,12 @@ Prompt = Annotated[str, typer.Option(help="Text in whose style and spelling to g
 Hotwords = Annotated[str, typer.Option(help="Names and terms to expect: 'MooER, Paraformer'.")]
 Script = Annotated[str, typer.Option(help="Of Chinese: hans (Simplified) or hant (Traditional).")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")]
+Unchecked = Annotated[
+    bool,
+    typer.Option(
+        "--unchecked", help="Take a released folder's files as they are, without their md5 check."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 
 
@@ -72,6 +83,7 @@ def transcribe(
     script: Script = "hans",
     batch_size: BatchSize = 4,
     threads: Threads = None,
+    unchecked: Unchecked = False,
     as_json: AsJson = False,
 ) -> None:
     """Write down what is said in audio or video.
@@ -86,16 +98,18 @@ def transcribe(
 
     Files that are there already are not done again. Exit code 1: some inputs failed.
     """
-    from mooer.cli.batch import Job, run_batch
+    from mooer.cli.batch import Job, Together, from_terminal, run_batch
     from mooer.cli.output import Output, parse_formats
+    from mooer.cli.progress import AudioProgress, Tally
     from mooer.subtitles import SubtitleOptions
 
     formats = ("json",) if as_json else parse_formats(format)
     both = task == "asr_ast"
     output = Output(out, formats, SubtitleOptions(bilingual=both), force)
 
-    def start() -> Job:
+    def start() -> Job | Together:
         from mooer.infer import RecognizeOptions, load
+        from mooer.infer.speech_llm import SpeechLLMRecognizer
 
         options = RecognizeOptions(
             language=language,
@@ -108,12 +122,11 @@ def transcribe(
             task=task,
             batch_size=batch_size,
         )
-        recognizer = load(model, num_threads=threads, task=task).recognizer
+        if unchecked:
+            logger.warning("%s: the md5 check of its files is skipped", model)
+        recognizer = load(model, num_threads=threads, task=task, check_md5=not unchecked).recognizer
 
         def job(item: Item) -> Transcript:
-            from mooer.cli.batch import from_terminal
-            from mooer.cli.progress import AudioProgress
-
             with AudioProgress(item.id) as progress:
                 run = recognizer.run(from_terminal(item), options, on_progress=progress)
                 segments = []
@@ -125,7 +138,15 @@ def transcribe(
                             print(segment.translation, flush=True)  # noqa: T201
             return run.transcript(segments)
 
-        return job
+        def all_jobs(items: Sequence[Item]) -> Iterator[Transcript | MooerError]:
+            """Chunks of several inputs share a batch."""
+            with Tally("transcribing") as tally:
+                found = recognizer.transcribe_all(map(from_terminal, items), options)
+                for done, outcome in enumerate(found, 1):
+                    tally(done, len(items), f"{done} of {len(items)} inputs")
+                    yield outcome
+
+        return Together(job, all_jobs) if isinstance(recognizer, SpeechLLMRecognizer) else job
 
     run_batch(inputs, output, start)
 

@@ -65,6 +65,7 @@ class Run(ABC):
         self._options = options
         self._on_progress = on_progress or (lambda done_s, total_s: None)
         self._num_samples = 0
+        self._total_s = wave.duration_s
         self._segments = self._recognize()
         self.language = options.language or "und"
         self.language_probability: float | None = None
@@ -97,25 +98,36 @@ class Run(ABC):
         """Each chunk, in order, with the segments that were made of it."""
 
     def _recognize(self) -> Iterator[Segment]:
+        with self._wave:
+            yield from self.segments(self._decoded(self.chunks()))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The speech of the input, to be decoded; it is read as they are asked for, and once."""
         options = self._options
-        with self._wave as wave:
-            total_s = wave.duration_s
-            spans = speech_spans(
-                self._counted(wave.blocks()),
-                self._recognizer.vad,
-                options.vad,
-                max_s=options.max_chunk_s,
-            )
-            last_s = 0.0
-            for chunk, segments in self._decoded(pack(spans, options.max_chunk_s)):
-                for segment in segments:
-                    # Two chunks share no sample, but rounding must not let times cross.
-                    start_s = max(segment.start_s, last_s)
-                    last_s = max(segment.end_s, start_s)
-                    yield replace(segment, start_s=start_s, end_s=last_s)
-                self._on_progress(chunk.end_s, total_s)
-            done_s = self._num_samples / SAMPLE_RATE_HZ
-            self._on_progress(done_s, done_s)
+        spans = speech_spans(
+            self._counted(self._wave.blocks()),
+            self._recognizer.vad,
+            options.vad,
+            max_s=options.max_chunk_s,
+        )
+        return pack(spans, options.max_chunk_s)
+
+    def segments(self, decoded: Iterable[tuple[Chunk, Iterable[Segment]]]) -> Iterator[Segment]:
+        """What was made of all chunks, in order of time."""
+        last_s = 0.0
+        for chunk, segments in decoded:
+            for segment in segments:
+                # Two chunks share no sample, but rounding must not let times cross.
+                start_s = max(segment.start_s, last_s)
+                last_s = max(segment.end_s, start_s)
+                yield replace(segment, start_s=start_s, end_s=last_s)
+            self._on_progress(chunk.end_s, self._total_s)
+        done_s = self._num_samples / SAMPLE_RATE_HZ
+        self._on_progress(done_s, done_s)
+
+    def close(self) -> None:
+        """Let go of an input that was not read to its end; closing it twice does no harm."""
+        self._wave.close()
 
     def _counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         for block in blocks:

@@ -20,20 +20,22 @@ from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave, read_wave
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
-from mooer.errors import AudioError, ConfigError, MissingExtra, ModelError
+from mooer.errors import AudioError, ConfigError, MissingExtra, ModelError, MooerError
 from mooer.infer.answering import Answered, Answerer, SpeechLLM, language_of
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, batches
+from mooer.infer.pool import transcripts
 from mooer.infer.run import Listener, OnProgress, Run
 from mooer.tasks.templates import tasks
 from mooer.text import find_language
-from mooer.transcript import Segment
+from mooer.transcript import Segment, Transcript
 
 MAX_S = 30.0  # what such models are trained on
 SEARCH = SearchOptions(max_new_tokens=500)  # as MooER decodes; the length of the speech bounds it
 CONFIG = "mooer.yaml"  # of our own layout (models.load)
 ADAPTER = "adapter_project.pt"  # of MooER's (models.released)
 _RELEASED_NAMES = {"asr": "asr", "ast": "ast", "asr_ast": "asr_ast_mtl"}  # our tasks and its
+_TOGETHER = 8  # batches of chunks of several inputs that are held at once
 _AHEAD = 4  # batches that are read at once, so that chunks of like length go together
 
 
@@ -71,10 +73,32 @@ class SpeechLLMRecognizer(Listener):
         """
         options = options or RecognizeOptions()
         answerer = self._answerer(options)
-        if options.language:
-            options = replace(options, language=find_language(options.language))
         wave = open_wave(source, rate_hz=rate_hz)
-        return _SpeechRun(self, wave, source, options, on_progress, answerer)
+        return _SpeechRun(self, wave, source, _with_code(options), on_progress, answerer)
+
+    def transcribe_all(
+        self, sources: Iterable[Source], options: RecognizeOptions | None = None
+    ) -> Iterator[Transcript | MooerError]:
+        """A transcript or an error for each input in order; chunks of several share a batch.
+
+        What fails in one input is in its place, and nothing of the others is lost. ConfigError
+        for what a speech LLM cannot do.
+        """
+        options = _with_code(options or RecognizeOptions())
+        answerer = self._answerer(options)
+        size = options.batch_size
+
+        def open_run(source: Source) -> _SpeechRun:
+            return _SpeechRun(self, open_wave(source), source, options, None, answerer)
+
+        def decode(pairs: Sequence[tuple[_SpeechRun, Chunk]]) -> list[Iterable[Segment]]:
+            answered = by_length(answerer, [chunk for _, chunk in pairs], size)
+            return [
+                run.to_segments(chunk, one)
+                for (run, chunk), one in zip(pairs, answered, strict=True)
+            ]
+
+        return transcripts(sources, open_run, decode, _TOGETHER * size)
 
     def stream(
         self,
@@ -114,6 +138,12 @@ class SpeechLLMRecognizer(Listener):
             language=options.language and find_language(options.language),
             temperatures=options.temperatures,
         )
+
+
+def _with_code(options: RecognizeOptions) -> RecognizeOptions:
+    """The same, with the language by its code."""
+    language = options.language and find_language(options.language)
+    return replace(options, language=language)
 
 
 def holds_speech_llm(folder: Path) -> bool:
@@ -203,9 +233,10 @@ class _SpeechRun(Run):
         for together in batches(chunks, size * _AHEAD):
             answered = by_length(self._answerer, together, size)
             for chunk, one in zip(together, answered, strict=True):
-                yield chunk, self._to_segments(chunk, one)
+                yield chunk, self.to_segments(chunk, one)
 
-    def _to_segments(self, chunk: Chunk, answered: Answered) -> Iterator[Segment]:
+    def to_segments(self, chunk: Chunk, answered: Answered) -> Iterator[Segment]:
+        """The segment of a chunk, if anything was said."""
         answer, faults = answered.answer, answered.faults
         text = answer.transcript if answer.transcript is not None else answer.translation
         if not text or "over_silence" in faults:
