@@ -32,6 +32,7 @@ class Batch:
     labels: Tensor  # int64 [B, L]
     mask: Tensor  # bool [B, L], False on padding
     num_recordings: tuple[int, ...] | None = None  # of each utterance; None: one, so that R is B
+    transcripts: tuple[str | None, ...] = ()  # what each recording says, None: not known
 
     def __len__(self) -> int:
         return len(self.keys)

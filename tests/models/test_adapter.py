@@ -15,6 +15,7 @@ from mooer.models.encoders.sanm import SanmConfig, SanmEncoder
 CONFIGS = {
     "concat": AdapterConfig("concat", stride=2, hidden_width=12),
     "concat of 3": AdapterConfig("concat", stride=3, hidden_width=12),
+    "gated": AdapterConfig("gated", stride=4, hidden_width=12),
     "pool": AdapterConfig("pool", stride=2),
     "pool with a norm": AdapterConfig("pool", stride=2, norm=True),
     "conv": AdapterConfig("conv", stride=4, num_layers=2, num_heads=2, ffn_width=12),
@@ -127,6 +128,12 @@ def test_released_names_are_mapped(tmp_path):
             "linear.": "multi_modal_projector.linear.",
             "norm.": "audio_tower.layer_norm.",
         },
+        "gated": {
+            "norm_pre.": "multi_modal_projector.ln_pre.",
+            "linear1.": "multi_modal_projector.linear_1.",
+            "norm_mid.": "multi_modal_projector.ln_mid.",
+            "linear2.": "multi_modal_projector.linear_2.",
+        },
         "conv": {
             "convs.": "down_sample_2.conv.",
             "transformer.embed.": "speech_transformer.embed.out.0.",
@@ -171,6 +178,22 @@ def test_concat_is_its_formula():
         expected = adapter.linear2(functional.relu(adapter.linear1(stacked)))
         found = adapter(hidden, torch.tensor([8]))[0][0, i]
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_gated_is_its_formula():
+    adapter = made("gated")
+    for norm in (adapter.norm_pre, adapter.norm_mid):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+    hidden = hidden_frames(1, 6)
+    for i, frames in enumerate((hidden[0, :4], functional.pad(hidden[0, 4:], (0, 0, 0, 2)))):
+        x = frames.flatten()
+        x = x / (x.square().mean() + 1e-6).sqrt() * adapter.norm_pre.weight
+        value, gate = (adapter.linear1.weight @ x).split(12)
+        x = value * gate * torch.sigmoid(gate)
+        x = x / (x.square().mean() + 1e-6).sqrt() * adapter.norm_mid.weight
+        found = adapter(hidden, torch.tensor([6]))[0][0, i]
+        torch.testing.assert_close(found, adapter.linear2.weight @ x, atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -120,6 +120,20 @@ def test_shorter_is_as_if_it_had_fewer_positions(tmp_path, num_frames):
     torch.testing.assert_close(found, theirs(shorter, features), atol=1e-4, rtol=0)
 
 
+def test_extra_layers_change_nothing_at_first(tmp_path):
+    random_model().save_pretrained(tmp_path)
+    longer = WhisperEncoder(dataclasses.replace(SIZES, extra_layers=2))
+    longer.load_weights(tmp_path)
+    features = mels(40)
+    assert torch.equal(heard(longer.eval(), features), heard(filled(tmp_path), features))
+    torch.nn.init.ones_(longer.layers[-1].fc2.bias)
+    assert not torch.equal(heard(longer, features), heard(filled(tmp_path), features))
+    save_file(longer.state_dict(), tmp_path / "own.safetensors")
+    again = WhisperEncoder(dataclasses.replace(SIZES, extra_layers=2))
+    again.load_weights(tmp_path / "own.safetensors")
+    assert torch.equal(heard(again.eval(), features), heard(longer, features))
+
+
 def test_longer_than_its_positions_is_refused():
     encoder = WhisperEncoder(SIZES)
     assert heard(encoder, mels(40)).shape == (1, 20, 16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -15,7 +16,8 @@ from tests.models.folders import save_cmvn, save_llm
 from mooer.batch import Batch
 from mooer.errors import ConfigError, ModelError
 from mooer.models.adapter import AdapterConfig
-from mooer.models.llm import LlmConfig, LoraConfig, has_lora, merge_lora
+from mooer.models.ctc import CtcConfig
+from mooer.models.llm import LlmConfig, LoraConfig, has_lora, llm_width, merge_lora
 from mooer.models.load import build, load, save
 from mooer.models.released import inspect
 from mooer.models.speech_llm import EncoderConfig, ModelConfig, SpeechLLM
@@ -51,6 +53,21 @@ def made(base, *, lora=True):
             if ".lora_" in name:
                 parameter.normal_(std=0.1)
     return model.eval()
+
+
+def test_a_ctc_head_is_kept(base, tmp_path):
+    model = made(base)
+    model.config = dataclasses.replace(model.config, ctc=CtcConfig())
+    model.set_units([5, 7, 9])
+    with torch.no_grad():
+        model.ctc.bias.fill_(0.5)
+    save(model, tmp_path / "kept")
+    again = load(tmp_path / "kept")
+    heard = torch.randn(3, llm_width(model.llm))
+    assert torch.equal(again.ctc(heard), model.ctc(heard))
+    model.set_units([5, 7, 9, 11])
+    assert model.ctc.bias.item() == 0.5
+    assert model.ctc(heard).shape == (3, 5)
 
 
 def loss_of(model: SpeechLLM) -> torch.Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mooer.errors import ConfigError, StoreError
-from mooer.store import cache, fetch, is_present, path, progress, remove, verify
+from mooer.store import cache, fetch, is_present, located, path, progress, remove, verify
 
 
 def test_fetch_puts_checked_files_in_mooer_home(hub, home, fakes):
@@ -25,6 +25,13 @@ def test_fetch_puts_checked_files_in_mooer_home(hub, home, fakes):
     assert sorted(p.name for p in folder.iterdir()) == [".stamp.json", "config.json", "weights.bin"]
     assert is_present(fakes.MODEL)
     assert verify(fakes.MODEL) == []
+
+
+def test_a_path_may_name_a_model_of_the_catalog(hub, home, fakes, tmp_path):
+    assert located(f"store:{fakes.MODEL}") == path(fakes.MODEL)
+    assert located(tmp_path / "own") == tmp_path / "own"
+    with pytest.raises(StoreError, match="unknown model 'nothing'"):
+        located("store:nothing")
 
 
 def test_second_fetch_is_quick_and_offline(hub, home, fakes, monkeypatch):

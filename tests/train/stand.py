@@ -89,6 +89,7 @@ def collate(items: Sequence[tuple[str, Tensor]], *, answers: bool = True) -> Bat
         ids=torch.tensor([pad(ids, tokenizer.pad_token_id) for ids, _ in rows]),
         labels=torch.tensor([pad(labels, IGNORE) for _, labels in rows]),
         mask=torch.tensor([pad([1] * len(ids), 0) for ids, _ in rows]).bool(),
+        transcripts=tuple(text for text, _ in items),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -128,6 +128,7 @@ class Collator:
         keys: list[str] = []
         features: list[list[Floats]] = []
         layouts: list[Layout] = []
+        said: list[str | None] = []
         for example, result in zip(examples, results, strict=True):
             if isinstance(result, Failure):
                 self._fail(result.id, AudioError(result.reason))
@@ -139,7 +140,12 @@ class Collator:
                 continue
             keys.append(example.utterance.id)
             features.append([one.values for one in result])
-        return _pad(keys, features, layouts, self.pad_id, self.side) if keys else None
+            alone = len(result) == 1  # in a conversation it is not known who says what
+            said += [example.utterance.text if alone else None] * len(result)
+        if not keys:
+            return None
+        padded = _pad(keys, features, layouts, self.pad_id, self.side)
+        return replace(padded, transcripts=tuple(said))
 
     def layout(self, example: Example, *num_samples: int) -> Layout:
         """Ids and labels of one example, from the samples of each of its recordings."""

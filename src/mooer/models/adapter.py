@@ -3,7 +3,8 @@
 `concat` stacks neighbouring frames and sends them through two linear layers: MooER, SLAM-LLM
 (Ma et al. 2024, "An Embarrassingly Simple Approach for LLM with Strong ASR Capacity") and
 FireRedASR-LLM. `pool` takes their mean and one linear layer: Qwen2-Audio (Chu et al. 2024,
-"Qwen2-Audio Technical Report"). `conv` is OSUM's, in `adapter_conv`.
+"Qwen2-Audio Technical Report"). `gated` is Ultravox's (fixie-ai, since v0.5), which llama.cpp runs:
+stacked frames through SwiGLU between two norms. `conv` is OSUM's, in `adapter_conv`.
 
 An embedding stands for `encoder.frame_ms * adapter.stride` milliseconds of sound.
 """
@@ -17,6 +18,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad, silu
 
 from mooer.errors import ConfigError
 from mooer.models.encoders.base import zero_after
@@ -28,6 +30,7 @@ ADAPTERS = Table(
     {
         "concat": "mooer.models.adapter:ConcatAdapter",
         "conv": "mooer.models.adapter_conv:ConvAdapter",
+        "gated": "mooer.models.adapter:GatedAdapter",
         "pool": "mooer.models.adapter:PoolAdapter",
     },
 )
@@ -39,7 +42,7 @@ class AdapterConfig:
 
     name: str = "concat"
     stride: int = 2  # encoder frames per embedding
-    hidden_width: int = 2048  # concat: between the two linear layers
+    hidden_width: int = 2048  # concat, gated: between the two linear layers
     num_layers: int = 4  # conv: of the transformer
     num_heads: int = 4  # conv
     ffn_width: int = 2560  # conv
@@ -110,6 +113,42 @@ class ConcatAdapter(Adapter):
         num_embeddings = lengths // self.stride
         groups = _groups(hidden, lengths, self.stride).flatten(2)
         embeddings = self.linear2(torch.relu(self.linear1(groups)))
+        return zero_after(embeddings, num_embeddings), num_embeddings
+
+
+class GatedAdapter(Adapter):
+    """`stride` frames side by side, norm, linear, SwiGLU, norm, linear, without biases.
+
+    What is left at the end is filled up with zeros. Both norms are RMSNorm; the second half of what
+    the first layer makes is the gate.
+    """
+
+    RELEASED: ClassVar[Mapping[str, str]] = {
+        "multi_modal_projector.ln_pre.": "norm_pre.",
+        "multi_modal_projector.linear_1.": "linear1.",
+        "multi_modal_projector.ln_mid.": "norm_mid.",
+        "multi_modal_projector.linear_2.": "linear2.",
+    }
+
+    def __init__(self, config: AdapterConfig, in_width: int, out_width: int) -> None:
+        super().__init__()
+        self.stride = config.stride
+        self.norm_pre = nn.RMSNorm(in_width * config.stride, eps=1e-6)
+        self.linear1 = nn.Linear(in_width * config.stride, 2 * config.hidden_width, bias=False)
+        self.norm_mid = nn.RMSNorm(config.hidden_width, eps=1e-6)
+        self.linear2 = nn.Linear(config.hidden_width, out_width, bias=False)
+
+    def num_embeddings(self, num_frames: int) -> int:
+        """Groups of `stride` frames, the last filled up."""
+        return -(-num_frames // self.stride)
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Shape: [B, F, D], [B] -> [B, ceil(F / stride), W] with zeros after the end, [B]."""
+        num_embeddings = -(-lengths // self.stride)
+        filled = pad(hidden, (0, 0, 0, -hidden.shape[1] % self.stride))
+        groups = _groups(filled, lengths, self.stride).flatten(2)
+        value, gate = self.linear1(self.norm_pre(groups)).chunk(2, dim=-1)
+        embeddings = self.linear2(self.norm_mid(value * silu(gate)))
         return zero_after(embeddings, num_embeddings), num_embeddings
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mooer.errors import ConfigError, MissingExtra, ModelError, did_you_mean
 from mooer.models.tensors import first_line, listed, refusal
+from mooer.store import located
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class LoraConfig:
 class LlmConfig:
     """Where the LLM is, and what is added to it."""
 
-    path: str  # a folder of transformers, or a .gguf file
+    path: str  # a folder of transformers, a .gguf file, or store:NAME of the catalog
     dtype: Dtype = "float32"
     lora: LoraConfig | None = None
 
@@ -172,7 +173,10 @@ def vocabulary_logits(model: Any, hidden: Tensor) -> Tensor:
 
 def _place(path: str) -> tuple[Path, str | None]:
     """The folder, and the name of a GGUF file in it."""
-    place = Path(path).expanduser()
+    place = located(path)
+    if place.is_dir() and not (place / "config.json").exists():
+        single = list(place.glob("*.gguf"))
+        place = single[0] if len(single) == 1 else place
     if place.is_file():
         if place.suffix.lower() != ".gguf":
             raise ModelError(f"the LLM {path} is a file but no .gguf: give its folder")

@@ -5,6 +5,7 @@
       encoder.safetensors
       am.mvn                if the encoder's front end normalises
       adapter.safetensors
+      ctc.safetensors       if it has a CTC head
       lora/                 as peft writes it, if the LLM has LoRA
       llm/                  the LLM itself, if it was trained or merged
 
@@ -27,16 +28,19 @@ from torch import nn
 from mooer.config import from_mapping, read_yaml, write_yaml
 from mooer.errors import ConfigError, ModelError
 from mooer.models.adapter import Adapter, build_adapter
+from mooer.models.ctc import EmbeddingCtc, read_units
 from mooer.models.encoders import ENCODERS
 from mooer.models.encoders.base import Encoder
 from mooer.models.llm import Dtype, has_lora, llm_width, load_llm, merge_lora, plain
 from mooer.models.lora import fill_lora, read_lora, same_lora
 from mooer.models.speech_llm import EncoderConfig, ModelConfig, SpeechLLM
 from mooer.models.tensors import fill, read_tensors
+from mooer.store import SCHEME, located
 
 CONFIG = "mooer.yaml"
 ENCODER = "encoder.safetensors"
 ADAPTER = "adapter.safetensors"
+CTC = "ctc.safetensors"
 LORA = "lora"
 LLM = "llm"
 _CMVN = "cmvn"  # the one option of encoders that names a file to be kept with the weights
@@ -62,7 +66,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     options = typing.get_type_hints(kind.__init__)["config"]
     encoder: Encoder = kind(from_mapping(options, config.config, where=f"encoder {config.name}"))
     if config.weights is not None:
-        encoder.load_weights(config.weights)
+        encoder.load_weights(located(config.weights))
     return encoder
 
 
@@ -95,6 +99,8 @@ def save(
     weights = None if with_encoder or encoder.weights is None else _whole(encoder.weights)
     encoder = EncoderConfig(encoder.name, options, weights)
     _write(model.adapter, place / ADAPTER)
+    if model.ctc is not None:
+        _write(model.ctc, place / CTC)
     llm = config.llm
     if with_llm is None:
         with_llm = model.owns_llm or _learns(model.llm)
@@ -133,6 +139,10 @@ def load(
     if config.encoder.weights is None:
         fill(model.encoder, read_tensors(place / ENCODER), place / ENCODER, "encoder")
     fill(model.adapter, read_tensors(place / ADAPTER), place / ADAPTER, "adapter")
+    if config.ctc is not None and (place / CTC).is_file():
+        model.set_units(read_units(place / CTC))
+        assert model.ctc is not None
+        model.ctc.load_weights(place / CTC)
     if config.llm.lora is not None:
         lora = read_lora(place / LORA)
         if not same_lora(lora.config, config.llm.lora):
@@ -165,14 +175,14 @@ def _learns(llm: nn.Module) -> bool:
     return any(p.requires_grad and "lora_" not in name for name, p in llm.named_parameters())
 
 
-def _write(module: Encoder | Adapter, path: Path) -> None:
+def _write(module: Encoder | Adapter | EmbeddingCtc, path: Path) -> None:
     tensors = {n: t.detach().cpu().contiguous() for n, t in module.state_dict().items()}
     save_file(tensors, path)
 
 
 def _whole(path: str) -> str:
     """A path that holds wherever the program is started."""
-    return str(Path(path).expanduser().resolve())
+    return path if path.startswith(SCHEME) else str(Path(path).expanduser().resolve())
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -6,8 +6,22 @@ function of one name in one package shadow each other according to who is import
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from mooer.store.cache import fetch, is_present, path, remove, verify
 from mooer.store.entries import Entry, File, Wheel, catalog
+
+SCHEME = "store:"
+
+
+def located(path: str | os.PathLike[str]) -> Path:
+    """A path; of `store:NAME` the folder of that model of the catalog, fetched if need be."""
+    text = os.fspath(path)
+    if text.startswith(SCHEME):
+        return fetch(text.removeprefix(SCHEME))
+    return Path(text).expanduser()
+
 
 __all__ = [
     "Entry",
@@ -16,6 +30,7 @@ __all__ = [
     "catalog",
     "fetch",
     "is_present",
+    "located",
     "path",
     "remove",
     "verify",

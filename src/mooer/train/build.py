@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from mooer.data.stages import Example, Keep, Mix, Rows, Speeds, Stage
 from mooer.data.supervision import Utterance, read_manifest
 from mooer.errors import ManifestError
 from mooer.models import load as models
+from mooer.models.ctc import units_of
 from mooer.models.speech_llm import SpeechLLM
 from mooer.tasks.templates import read_answer
 from mooer.train.feed import Stream
@@ -31,7 +32,7 @@ def build(recipe: Recipe) -> Parts:
         make(recipe.data.tones, recipe.model.template)
     sources = [Lines(source.manifest) for source in recipe.data.train]
     sets = [(one, read_manifest(one.manifest)[: one.limit]) for one in recipe.validation.sets]
-    model = models.load(recipe.start) if recipe.start else models.build(recipe.model)
+    model = network(recipe, sources)
     batches = _batches(recipe, sources, model)
     collator = _collator(recipe, model, augment=True)
 
@@ -47,6 +48,19 @@ def build(recipe: Recipe) -> Parts:
         load,
         tuple(_scored(recipe, model, one, utterances) for one, utterances in sets),
     )
+
+
+def network(recipe: Recipe, sources: Sequence[Lines] | None = None) -> SpeechLLM:
+    """The model that a run begins with; the units of its CTC head are those of the texts."""
+    model = models.load(recipe.start) if recipe.start else models.build(recipe.model)
+    if recipe.model.ctc is not None:
+        sources = sources or [Lines(source.manifest) for source in recipe.data.train]
+        texts = (lines[i].text or "" for lines in sources for i in range(len(lines)))
+        known = model.ctc.ids.tolist() if model.ctc is not None else []
+        if model.config is not None:
+            model.config = replace(model.config, ctc=recipe.model.ctc)
+        model.set_units(sorted({*known, *units_of(texts, model.tokenizer)}))
+    return model
 
 
 def _batches(recipe: Recipe, sources: list[Lines], model: SpeechLLM) -> Batches:
@@ -117,7 +131,11 @@ def _scored(
         return (answer.translation if one.metric == "bleu" else answer.transcript) or ""
 
     language = one.language or ("en" if one.metric == "bleu" else utterances[0].language)
-    return ScoredSet(one.name, one.metric, language, tuple(portions), one.decode, read)
+    by_ctc = one.by == "ctc"
+    read_text = str.strip if by_ctc else read
+    return ScoredSet(
+        one.name, one.metric, language, tuple(portions), one.decode, read_text, by_ctc=by_ctc
+    )
 
 
 def _reference(one: ValidationSet, utterance: Utterance) -> str:

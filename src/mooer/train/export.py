@@ -13,6 +13,7 @@ from mooer.models import load as models
 from mooer.models.llm import merge_lora
 from mooer.models.speech_llm import SpeechLLM
 from mooer.train import checkpoint, state
+from mooer.train.build import network
 from mooer.train.parameters import freeze, names_of, select
 from mooer.train.recipe import Recipe
 from mooer.train.run import best_steps
@@ -57,7 +58,7 @@ def _write(
     recipe: Recipe, target: Path, tensors: dict[str, Tensor], *, merge: bool = False
 ) -> Path:
     """A model with these weights, written aside and renamed."""
-    model = models.load(recipe.start) if recipe.start else models.build(recipe.model)
+    model = network(recipe)
     _fill(recipe, model, tensors)
     if merge:
         model.llm = merge_lora(model.llm)
@@ -80,7 +81,13 @@ def _write(
 
 def _fill(recipe: Recipe, model: SpeechLLM, tensors: dict[str, Tensor]) -> None:
     """Weights into a model; what was trained is marked, so that all of it is saved."""
-    patterns = [p for stage in recipe.stages for p in stage.train if not p.startswith("ctc")]
+    trained_only = model.ctc is None  # a head over bytes is no part of the model
+    patterns = [
+        p
+        for stage in recipe.stages
+        for p in stage.train
+        if not (trained_only and p.startswith("ctc"))
+    ]
     freeze(model, select(names_of(model), patterns))
-    heads = {name for name in tensors if name.startswith("ctc.")}
+    heads = {name for name in tensors if name.startswith("ctc.") and trained_only}
     state.load_parameters(model, {n: t for n, t in tensors.items() if n not in heads})

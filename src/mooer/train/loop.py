@@ -17,7 +17,7 @@ from accelerate import Accelerator
 
 from mooer.batch import Batch
 from mooer.errors import ManifestError, ModelError
-from mooer.train.losses import Counts, Objective
+from mooer.train.losses import Counts, Objective, Scales
 from mooer.train.parallel import loss_scale, sums
 from mooer.train.recipe import Parallel, Stage
 from mooer.train.schedule import factor
@@ -29,7 +29,7 @@ class StepResult:
 
     loss: float  # cross-entropy per learned token, natural log
     accuracy: float  # share of learned tokens said right
-    ctc: float | None  # per byte
+    ctc: float | None  # per unit
     lr: float
     grad_norm: float
     num_tokens: int  # learned
@@ -77,18 +77,18 @@ class StageLoop:
         positions = float(sum(int(batch.mask.sum()) for batch in batches))
         places = float(sum(batch.mask.numel() for batch in batches))
         totals = [float(own.tokens), float(own.ctc), positions, places, float(stop)]
-        tokens, ctc_bytes, positions, places, asked = sums(totals, self._accelerator)
+        tokens, units, positions, places, asked = sums(totals, self._accelerator)
         if not tokens:
             raise ManifestError(f"the answers of step {step} hold no token to learn: look at them")
         rate = self._set_rate(stage_step)
-        entropy, correct, ctc = self._gradient(batches, tokens, ctc_bytes)
+        entropy, correct, ctc = self._gradient(batches, tokens, units)
         norm = self._clip()
         _refuse_nan(step, entropy + ctc, norm)
         self._update()
         return StepResult(
             loss=entropy / tokens,
             accuracy=correct / tokens,
-            ctc=ctc / ctc_bytes if ctc_bytes else None,
+            ctc=ctc / units if units else None,
             lr=rate,
             grad_norm=norm,
             num_tokens=round(tokens),
@@ -108,17 +108,19 @@ class StageLoop:
         return self._stage.lr * scale
 
     def _gradient(
-        self, batches: Sequence[Batch], tokens: float, ctc_bytes: float
+        self, batches: Sequence[Batch], tokens: float, units: float
     ) -> tuple[float, float, float]:
         """Gradients, and over all processes the sums of cross-entropy, hits and CTC."""
-        token_scale = self._scale / tokens
-        ctc_scale = self._scale * self._stage.ctc_weight / ctc_bytes if ctc_bytes else 0.0
+        scales = Scales(
+            self._scale * self._stage.answer_weight / tokens,
+            self._scale * self._stage.ctc_weight / units if units else 0.0,
+        )
         device = self._accelerator.device
         own = torch.zeros(3, device=device)
         for place, batch in enumerate(batches):
             last = place == len(batches) - 1
             with nullcontext() if last else self._accelerator.no_sync(self._wrapped):
-                loss, *parts = self._wrapped(batch.to(device), token_scale, ctc_scale)
+                loss, *parts = self._wrapped(batch.to(device), scales)
                 self._clock.lap("forward")
                 self._accelerator.backward(loss)
                 self._clock.lap("backward")

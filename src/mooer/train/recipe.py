@@ -103,7 +103,8 @@ class Stage:
     weight_decay: float = 0.0
     accumulate: int = 1  # batches per step and process
     max_grad_norm: float | None = 1.0
-    ctc_weight: float = 0.0  # of a CTC loss over the encoder, beside that of the answers
+    answer_weight: float = 1.0  # of the answers' loss; 0: the LLM is not asked, which is quicker
+    ctc_weight: float = 0.0  # of CTC: by model.ctc over the adapter, else bytes over the encoder
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class ValidationSet:
     language: str | None = None  # of what is compared; null: that of the first utterance
     limit: int | None = None  # at most so many utterances
     decode: bool = True  # otherwise only the loss is taken
+    by: Literal["llm", "ctc"] = "llm"  # who writes the text that is scored
 
 
 @dataclass(frozen=True)
@@ -241,9 +243,17 @@ def _check_stage(recipe: Recipe, stage: Stage) -> None:
             f"{where} trains LoRA, but model.llm.lora is not set: add its rank": lora
             and recipe.model.llm.lora is None,
             f"{where} trains the CTC head, but its ctc_weight is 0": ctc and stage.ctc_weight == 0,
-            f"{where} has a negative ctc_weight": stage.ctc_weight < 0,
+            f"{where} has a negative weight": min(stage.ctc_weight, stage.answer_weight) < 0,
+            f"{where} learns from nothing: set answer_weight or ctc_weight": not (
+                stage.answer_weight or stage.ctc_weight
+            ),
+            f"{where} trains LoRA or the LLM with answer_weight 0, which does not ask it": (
+                stage.answer_weight == 0
+                and any(_part(p) in ("llm", "lora") for p in stage.train)
+            ),
             f"{where} has ctc_weight {stage.ctc_weight}: add ctc to its train": not ctc
-            and stage.ctc_weight > 0,
+            and stage.ctc_weight > 0
+            and recipe.model.ctc is None,
             f"{where} trains all of the LLM and has LoRA in it: choose one": recipe.model.llm.lora
             is not None
             and "llm" in stage.train,
@@ -269,6 +279,8 @@ def _check_validation(recipe: Recipe) -> None:
             "two validation sets have one name": len(set(names)) < len(names),
             "validation.every_steps must be at least 1": validation.every_steps < 1,
             "validation.num_beams must be at least 1": validation.num_beams < 1,
+            "a validation set is written by ctc, but model.ctc is not set": recipe.model.ctc is None
+            and any(one.by == "ctc" for one in validation.sets),
             "checkpoints.every_steps must be at least 1": checkpoints.every_steps < 1,
             "checkpoints.keep must be at least 1": checkpoints.keep < 1,
             "checkpoints.average must be at least 0": checkpoints.average < 0,

@@ -15,6 +15,7 @@ from torch.distributed.fsdp import FSDPModule
 from mooer.batch import Batch
 from mooer.decoding.generation import SearchOptions
 from mooer.decoding.search import decode
+from mooer.models.ctc import collapse
 from mooer.models.step_model import step_model
 from mooer.train.losses import Objective
 from mooer.train.parallel import sums
@@ -50,6 +51,7 @@ class ScoredSet:
     portions: tuple[Portion, ...]
     decode: bool
     read: Callable[[str], str]  # from what the model wrote to what is compared
+    by_ctc: bool = False  # the CTC head writes, and the LLM is not asked
 
 
 def validate(
@@ -71,6 +73,9 @@ def validate(
     with _whole(objective), torch.no_grad(), accelerator.autocast():
         for i in mine:
             batch = scored.portions[i].with_answers().to(accelerator.device)
+            if scored.by_ctc:
+                heard.append((i, _spell(objective.model, batch, tokenizer)))
+                continue
             answer: Any = objective.model(batch)
             parts = (answer.loss, answer.num_tokens, answer.num_correct)
             totals = [total + float(part) for total, part in zip(totals, parts, strict=True)]
@@ -79,7 +84,7 @@ def validate(
                 heard.append((i, _decode(objective.model, prompts, tokenizer, options)))
     set_modes(objective)
     entropy, tokens, correct = sums(totals, accelerator)
-    result = {"loss": entropy / max(1.0, tokens), "accuracy": correct / max(1.0, tokens)}
+    result = {"loss": entropy / tokens, "accuracy": correct / tokens} if tokens else {}
     if scored.decode:
         everything = gather_object(heard) if accelerator.num_processes > 1 else heard
         texts = [scored.read(text) for _, said in sorted(everything) for text in said]
@@ -109,6 +114,17 @@ def _decode(model: Any, prompts: Batch, tokenizer: Any, options: SearchOptions) 
     steps: Any = step_model(model.llm)
     best = decode(steps, embeds, prompts.mask, options, eos_ids=eos_ids)
     return [str(tokenizer.decode(list(one[0].tokens), skip_special_tokens=True)) for one in best]
+
+
+def _spell(model: Any, batch: Batch, tokenizer: Any) -> list[str]:
+    """The best path of the CTC head."""
+    heard, lengths = model.embed_audio(batch.features, batch.feature_lengths)
+    paths = model.ctc(heard).argmax(-1)
+    said = [
+        collapse(path[:length].tolist())
+        for path, length in zip(paths, lengths.tolist(), strict=True)
+    ]
+    return [str(tokenizer.decode(model.ctc.tokens(classes))).strip() for classes in said]
 
 
 @contextmanager

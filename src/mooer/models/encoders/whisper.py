@@ -45,6 +45,7 @@ class WhisperConfig:
     num_layers: int = 6
     max_frames: int = 1500  # of 20 ms: as many as there are positions
     pad_to_s: float | None = None  # silence up to so many seconds; Whisper was trained with 30
+    extra_layers: int = 0  # blocks after the released ones, which change nothing until they learn
     final_norm: bool = True  # False where an adapter pools before the norm: Qwen2-Audio
     dropout: float = 0.0
 
@@ -146,7 +147,13 @@ class WhisperEncoder(Encoder):
         self.embed_positions.weight.requires_grad_(False)
         if self.embed_positions.weight.device.type != "meta":
             self.embed_positions.weight.copy_(sinusoids(config.max_frames, config.width))
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        num_blocks = config.num_layers + config.extra_layers
+        blocks = [Block(config) for _ in range(num_blocks)]
+        for block in blocks[config.num_layers :]:
+            for linear in (block.self_attn.out_proj, block.fc2):
+                nn.init.zeros_(linear.weight)
+                nn.init.zeros_(linear.bias)
+        self.layers = nn.ModuleList(blocks)
         self.layer_norm = nn.LayerNorm(config.width) if config.final_norm else nn.Identity()
 
     def num_frames(self, num_features: int) -> int:
@@ -185,7 +192,10 @@ class WhisperEncoder(Encoder):
             tensors = _from_transformers(read_tensors(path), path)
         if not self.config.final_norm:  # the adapter takes it
             tensors = {name: t for name, t in tensors.items() if not name.startswith("layer_norm.")}
-        return tensors
+        first = self.config.num_layers
+        added = tuple(f"layers.{first + i}." for i in range(self.config.extra_layers))
+        own = {name: t for name, t in self.state_dict().items() if name.startswith(added)}
+        return {**own, **tensors}
 
 
 def sinusoids(num_frames: int, width: int) -> Tensor:
