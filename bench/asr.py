@@ -29,10 +29,10 @@ import mooer
 from mooer.audio.wave import read_wave
 from mooer.engines.llm import usable_cores
 from mooer.evaluate.bootstrap import compare_systems
-from mooer.evaluate.edit import align
 from mooer.evaluate.metrics import bleu, chrf
 from mooer.store import fetch
 from mooer.text import character_tokens, word_tokens
+from mooer.text.edit import align
 
 System = Callable[[str, str], str]  # path and language -> text
 BATCH_SIZES = (8, 16)

@@ -17,10 +17,10 @@ from typing import Any
 
 from mooer.data.manifest import Item, inputs
 from mooer.data.pseudo import Candidate, FilterOptions, doubts
-from mooer.evaluate.edit import align
 from mooer.infer.label import LabelOptions, LabelReport, label
 from mooer.infer.labellers import load_labellers
 from mooer.text import mixed_tokens
+from mooer.text.edit import align
 
 OFF = FilterOptions(max_disagreement=None, min_quality=None, guards=False)
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import mooer
 from mooer.data.texts import Line, read_texts
-from mooer.evaluate.edit import align
 from mooer.infer.synthesise import SynthOptions, synthesise
 from mooer.text import character_tokens, word_tokens
+from mooer.text.edit import align
 
 UNITS = {"zh": ("CER", character_tokens), "en": ("WER", word_tokens)}
 

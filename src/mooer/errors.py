@@ -7,6 +7,7 @@
     ├── StoreError     (OSError)        weights are missing, damaged or out of reach
     ├── OutputError    (OSError)        a result cannot be written
     ├── ModelError     (RuntimeError)   a model cannot be loaded or does not fit the task
+    ├── TrainError     (RuntimeError)   training went wrong and was stopped
     ├── DecodeError    (RuntimeError)   decoding gave nothing usable
     ├── AgentError     (RuntimeError)   a conversation cannot go on
     └── MissingExtra   (ImportError)    an optional package is not installed
@@ -46,6 +47,10 @@ class OutputError(MooerError, OSError):
 
 class ModelError(MooerError, RuntimeError):
     """A model cannot be loaded, or does not fit the task."""
+
+
+class TrainError(MooerError, RuntimeError):
+    """Training went wrong and was stopped."""
 
 
 class DecodeError(MooerError, RuntimeError):

@@ -138,15 +138,19 @@ def transcribe(
                             print(segment.translation, flush=True)  # noqa: T201
             return run.transcript(segments)
 
+        if not isinstance(recognizer, SpeechLLMRecognizer):
+            return job
+        transcribe_all = recognizer.transcribe_all
+
         def all_jobs(items: Sequence[Item]) -> Iterator[Transcript | MooerError]:
             """Chunks of several inputs share a batch."""
             with Tally("transcribing") as tally:
-                found = recognizer.transcribe_all(map(from_terminal, items), options)
+                found = transcribe_all(map(from_terminal, items), options)
                 for done, outcome in enumerate(found, 1):
                     tally(done, len(items), f"{done} of {len(items)} inputs")
                     yield outcome
 
-        return Together(job, all_jobs) if isinstance(recognizer, SpeechLLMRecognizer) else job
+        return Together(job, all_jobs)
 
     run_batch(inputs, output, start)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,16 +12,23 @@ from mooer.errors import ConfigError, OutputError
 from mooer.files import write_whole
 
 
+def _id(row: dict[str, Any]) -> Any:
+    return row["id"]
+
+
 class Journal:
     """A file of one JSON object a line, each with an `id`; the last line of an id counts.
+
+    With `key` it is what that makes of a row, KeyError or TypeError for a row that is none.
 
     Opening it reads what an earlier run left in `rows` and cuts off a last line that was not
     finished, so that nothing is ever appended to half a line.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Callable[[dict[str, Any]], Any] = _id) -> None:
         self.path = path
-        self.rows: dict[str, dict[str, Any]] = {}
+        self.rows: dict[Any, dict[str, Any]] = {}
+        self._key = key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
@@ -39,7 +46,7 @@ class Journal:
                 continue
             try:
                 row = json.loads(line)
-                self.rows[row["id"]] = row
+                self.rows[self._key(row)] = row
             except (ValueError, TypeError, KeyError) as error:
                 self._file.close()
                 raise ConfigError(
@@ -55,7 +62,7 @@ class Journal:
             self._file.flush()
         except OSError as error:
             raise self._explained(error) from error
-        self.rows[row["id"]] = dict(row)
+        self.rows[self._key(dict(row))] = dict(row)
 
     def close(self) -> None:
         """Close the file and keep it."""

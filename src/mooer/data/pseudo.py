@@ -16,6 +16,7 @@ from mooer.errors import ConfigError
 from mooer.tasks import check
 from mooer.tasks.answers import units
 from mooer.text import CHARACTER_LANGUAGES, is_cjk, mixed_tokens
+from mooer.text.edit import distance
 
 _HAN_LANGUAGES = frozenset({"zh", "yue", "ja"})
 _LATIN_LANGUAGES = frozenset(
@@ -166,20 +167,6 @@ def in_script(text: str, language: str) -> bool:
     if language in _LATIN_LANGUAGES:
         foreign = sum(not unicodedata.name(char, "").startswith("LATIN") for char in letters)
     return foreign <= (1 - _MIN_OWN_SCRIPT) * len(letters)
-
-
-def distance(one: Sequence[str], two: Sequence[str]) -> int:
-    """Edit distance (Levenshtein 1966), for texts of a clip's length.
-
-    >>> distance("kitten", "sitting")
-    3
-    """
-    row = list(range(len(two) + 1))
-    for i, a in enumerate(one, 1):
-        last, row[0] = row[0], i
-        for j, b in enumerate(two, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
-    return row[-1]
 
 
 @dataclass

@@ -6,9 +6,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
+from mooer.data import journal
 from mooer.errors import ConfigError, OutputError
+
+_HEAD = ("", "head")
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return _HEAD if "head" in row else (row["set"], row["id"])
 
 
 class Journal:
@@ -21,44 +28,30 @@ class Journal:
     def __init__(self, path: Path | None, head: Mapping[str, Any], *, force: bool = False) -> None:
         self.path = path
         self.finished: dict[tuple[str, str], dict[str, Any]] = {}
-        self._file: IO[str] | None = None
+        self._rows: journal.Journal | None = None
         if path is None:
             return
-        if path.exists() and not force:
-            self._resume(path, dict(head))
-        rows = [{"head": dict(head)}, *self.finished.values()]
-        try:
-            # Written anew, so that nothing is ever appended to half a line.
-            fresh = path.with_name(path.name + ".tmp")
-            fresh.write_text("".join(_line(row) for row in rows), encoding="utf-8")
-            fresh.replace(path)
-            self._file = path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-    def _resume(self, path: Path, head: dict[str, Any]) -> None:
-        rows: list[dict[str, Any]] = []
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                rows.append(row)
-        if rows and rows[0].get("head") != json.loads(json.dumps(head)):
+        if not path.parent.is_dir():
+            raise OutputError(f"cannot write {path}: its folder does not exist")
+        if force:
+            path.unlink(missing_ok=True)
+        self._rows = journal.Journal(path, _key)
+        self.finished = self._rows.rows
+        given = self.finished.pop(_HEAD, {"head": None})["head"]
+        if given is None and not self.finished:
+            self.add({"head": dict(head)})
+            self.finished.pop(_HEAD)
+        elif given != json.loads(json.dumps(head)):
+            self.close()
             raise ConfigError(
-                f"{path} was begun with other settings ({json.dumps(rows[0].get('head'))}): "
+                f"{path} was begun with other settings ({json.dumps(given)}): "
                 "give --force to start anew, or another --report"
             )
-        for row in rows[1:]:
-            if isinstance(row.get("set"), str) and isinstance(row.get("id"), str):
-                self.finished[row["set"], row["id"]] = row
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keep a finished utterance; it needs `set` and `id`."""
-        if self._file is not None:
-            self._file.write(_line(row))
-            self._file.flush()
+        if self._rows is not None:
+            self._rows.add(row)
 
     def discard(self) -> None:
         """Remove the file: the report is written."""
@@ -68,9 +61,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and keep it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
 
     def __enter__(self) -> Journal:
         return self
@@ -82,7 +75,3 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooer.errors import MissingExtra
-from mooer.evaluate.edit import Alignment, Op, align
 from mooer.text import CHARACTER_LANGUAGES, character_tokens, mixed_tokens, word_tokens
+from mooer.text.edit import Alignment, Op, align
 
 _WITHOUT_WORDS = CHARACTER_LANGUAGES - {"ko"}  # Korean has spaces: a WER, beside its CER
 _WITH_MIXED = frozenset({"zh", "yue"})

@@ -51,12 +51,28 @@ def align(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> Alig
     >>> align("kitten", "sitting").ops
     ('S', '=', '=', '=', 'S', '=', 'I')
     """
-    codes: dict[Hashable, int] = {}
-    a = np.array([codes.setdefault(token, len(codes)) for token in reference], dtype=np.int32)
-    b = np.array([codes.setdefault(token, len(codes)) for token in hypothesis], dtype=np.int32)
     ops: list[Op] = []
-    _align(a, b, ops)
+    _align(*_numbered(reference, hypothesis), ops)
     return Alignment(tuple(ops))
+
+
+def distance(one: Sequence[Hashable], two: Sequence[Hashable]) -> int:
+    """Edit distance alone (Levenshtein 1966).
+
+    >>> distance("kitten", "sitting")
+    3
+    """
+    return int(_last_row(*_numbered(one, two))[-1])
+
+
+def _numbered(
+    one: Sequence[Hashable], two: Sequence[Hashable]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Tokens as numbers, the same for the same token."""
+    codes: dict[Hashable, int] = {}
+    a = np.array([codes.setdefault(token, len(codes)) for token in one], dtype=np.int32)
+    b = np.array([codes.setdefault(token, len(codes)) for token in two], dtype=np.int32)
+    return a, b
 
 
 def _align(a: NDArray[np.int32], b: NDArray[np.int32], ops: list[Op]) -> None:

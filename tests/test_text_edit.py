@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooer.evaluate import edit
-from mooer.evaluate.edit import align
+from mooer.text import edit
+from mooer.text.edit import align
 
 TOKENS = st.lists(st.sampled_from("abcd"), max_size=14)
 
