@@ -17,7 +17,7 @@ import pytest
 import torch
 from tests.train.stand import Silent, build, recipe, score, stream
 
-from mooer.errors import ConfigError, ManifestError, ModelError
+from mooer.errors import ConfigError, ManifestError, TrainError
 from mooer.train import checkpoint, curves, journal
 from mooer.train.recipe import Checkpoints, Recipe, Schedule, Stage, Validation, ValidationSet
 from mooer.train.run import Parts, Run
@@ -194,7 +194,7 @@ def test_nan_stops_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
         return replace(parts, stream=batches)
 
     chosen = recipe(checkpoints=Checkpoints(every_steps=2))
-    with pytest.raises(ModelError, match=r"loss nan .* at step 4: .*smaller lr"):
+    with pytest.raises(TrainError, match=r"loss nan .* at step 4: .*smaller lr"):
         run(tmp_path, chosen, make=breaking)
     last = checkpoint.newest(tmp_path / "checkpoints")
     assert last is not None

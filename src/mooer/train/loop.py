@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 
 from mooer.batch import Batch
-from mooer.errors import ManifestError, ModelError
+from mooer.errors import ManifestError, TrainError
 from mooer.train.losses import Counts, Objective, Scales
 from mooer.train.parallel import loss_scale, sums
 from mooer.train.recipe import Parallel, Stage
@@ -69,7 +69,7 @@ class StageLoop:
     ) -> StepResult:
         """Take step `step` (0, 1, …) of the run, which is `stage_step` of the stage.
 
-        ModelError if loss or gradient is not finite: nothing is changed by that step.
+        TrainError if loss or gradient is not finite: nothing is changed by that step.
         """
         self._clock = _Clock()
         seed_step(self._seed, step, self._accelerator.process_index)
@@ -175,7 +175,7 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 def _refuse_nan(step: int, loss: float, norm: float) -> None:
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise ModelError(
+        raise TrainError(
             f"loss {loss} and gradient norm {norm} at step {step}: the parameters were left as "
             "they were before it; go on from the last checkpoint with a smaller lr, a longer "
             "warmup or a smaller max_grad_norm, and look for silent or damaged recordings"
