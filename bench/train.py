@@ -18,6 +18,7 @@ import json
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,10 @@ MODELS = {  # parameters of the LLM, layers, width, LoRA of rank 64 on all linea
     "1.5B": (1.54e9, 28, 1536, 74e6),
     "7B": (7.62e9, 28, 3584, 161e6),
 }
+SHAPES = {"0.5B": (4864, 14, 2), "1.5B": (8960, 12, 2), "7B": (18944, 28, 4)}  # ffn, heads, groups
 ENCODER, ADAPTER, VOCAB = 158e6, 9.4e6, 151_936
+INSIDE = 140  # bytes kept of a position and width inside a layer: LoRA reads float32 copies
+HEAD = 4  # bytes kept of a learned id and logit; its gradients pass with 6 more
 
 
 def bytes_of(strategy: str, frozen: float, trained: float, num: int) -> float:
@@ -274,7 +278,7 @@ def bytes_of(strategy: str, frozen: float, trained: float, num: int) -> float:
 
 def activations(layers: float, width: float, positions: float, learned: float) -> float:
     """With activation checkpointing: the input of each layer, one layer's inside, the logits."""
-    return 2 * layers * positions * width + 34 * positions * width + 10 * learned * VOCAB
+    return 2 * layers * positions * width + INSIDE * positions * width + (HEAD + 6) * learned * VOCAB
 
 
 def paper() -> None:
@@ -329,6 +333,55 @@ def check() -> None:
     assert np.isclose(measured, formula, rtol=0.01)
 
 
+def check_activations() -> None:
+    """The formula of what is kept for the backward pass against one layer and head of each LLM."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from mooer.models.llm import LoraConfig, add_lora
+
+    positions, learned, vocabulary = 200, 20, 1000
+    for name, (_, _, width, _) in MODELS.items():
+        ffn, heads, groups = SHAPES[name]
+        config = Qwen2Config(
+            hidden_size=width, intermediate_size=ffn, num_attention_heads=heads,
+            num_key_value_heads=groups, num_hidden_layers=1, vocab_size=vocabulary,
+            attn_implementation="sdpa",
+        )  # fmt: skip
+        llm = add_lora(Qwen2ForCausalLM(config).bfloat16(), LoraConfig(rank=64)).get_base_model()
+        block = llm.model.layers[0]
+        head = torch.randn(width, vocabulary, dtype=torch.bfloat16)
+        hidden = torch.randn(1, positions, width, dtype=torch.bfloat16, requires_grad=True)
+        places = llm.model.rotary_emb(hidden, torch.arange(positions)[None])
+        own = {p.untyped_storage().data_ptr() for p in llm.parameters()} | {head.data_ptr()}
+        inside = kept_bytes(partial(block, hidden, position_embeddings=places), own)
+        logits = kept_bytes(partial(answer_loss, hidden[0, :learned], head), own)
+        print(
+            f"{name}: a layer keeps {inside / positions / width:.1f} bytes a position and width, "
+            f"the formula says {INSIDE}; the head {logits / learned / vocabulary:.1f}, "
+            f"the formula {HEAD}"
+        )
+
+
+def answer_loss(hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    return cross_entropy((hidden @ head).float(), torch.arange(len(hidden)))
+
+
+def kept_bytes(run: Any, own: set[int]) -> int:
+    """Bytes that autograd keeps of a forward pass, parameters left out."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = run()
+    assert found is not None
+    return sum(kept.values())
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=40)
@@ -339,6 +392,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.memory:
         check()
+        check_activations()
         paper()
     else:
         compare(options.steps, options.lead)
