@@ -163,7 +163,11 @@ class Report:
         elapsed_s = max(1e-6, now - self._began_s)
         rate_s = elapsed_s / max(1, step - self._first)
         left = f"{rate_s * (num_steps - step):.0f} s left" if step > self._first else "begun"
-        news = f"loss {result.loss:.3f}  right {result.accuracy:.0%}  lr {result.lr:.1e}"
+        news = f"lr {result.lr:.1e}"
+        if result.ctc is not None:
+            news = f"ctc {result.ctc:.3f}  {news}"
+        if stage.answer_weight:
+            news = f"loss {result.loss:.3f}  right {result.accuracy:.0%}  {news}"
         if self._bar:
             if self._task is None:
                 self._task = self._bar.add_task(stage.name, total=num_steps, news="")
