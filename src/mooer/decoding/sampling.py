@@ -200,12 +200,22 @@ def _choose(
         scores = torch.stack(
             [row + noise.like(row) for row, noise in zip(scores, noises, strict=True)]
         )
-    ids = scores.argmax(-1, keepdim=True)
+    ids = _largest(scores)
     chosen = logits.gather(1, ids) - logits.logsumexp(-1, keepdim=True)
     logprobs: list[float] = chosen[:, 0].tolist()
     if any(map(math.isnan, logprobs)):
         raise no_numbers()
     return ids[:, 0].tolist(), logprobs
+
+
+def _largest(scores: Tensor) -> Tensor:
+    """The place [R, 1] of the first largest of each row of float32 scores [R, V]."""
+    import torch
+
+    if scores.device.type != "cpu":
+        return scores.argmax(-1, keepdim=True)
+    # On a processor numpy finds it in a tenth of torch's time.
+    return torch.from_numpy(scores.numpy().argmax(-1))[:, None]
 
 
 def no_numbers() -> DecodeError:
