@@ -153,6 +153,25 @@ def test_a_released_folder_transcribes_and_translates_in_one_answer(tmp_path, mo
         assert segment.avg_logprob < 0
 
 
+def test_parts_may_lie_elsewhere(tmp_path, capsys):
+    root = tmp_path / "pretrained_models"
+    save_mooer(root, ("asr",))
+    arguments = [clip(tmp_path / "a.wav", 1.0), "--model", root / "asr", "--unchecked"]
+    arguments += ["--beam", 1, "--temperatures", "none", "--threads", 1]
+    assert main(["transcribe", *map(str, arguments)]) == 0
+    beside = capsys.readouterr().out
+    (root / "Qwen2-7B-Instruct").rename(tmp_path / "llm")
+    (root / "paraformer_encoder").rename(tmp_path / "encoder")
+    assert main(["transcribe", *map(str, arguments)]) == 1
+    assert "give its folder as encoder" in capsys.readouterr().err
+    arguments += ["--part", f"llm={tmp_path / 'llm'}", "--part", f"encoder={tmp_path / 'encoder'}"]
+    assert main(["transcribe", *map(str, arguments)]) == 0
+    assert capsys.readouterr().out == beside
+    for part, words in (("adaptor=x", "unknown part 'adaptor'"), ("lora_alpha=a", "is a number")):
+        assert main(["transcribe", *map(str, arguments), "--part", part]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_an_answer_is_that_of_a_straight_line_through_the_parts(tmp_path):
     """Audio embeddings, then the prompt, then `generate` with the options of MooER's release."""
     root = tmp_path / "pretrained_models"

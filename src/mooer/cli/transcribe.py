@@ -64,6 +64,13 @@ Unchecked = Annotated[
         "--unchecked", help="Take a released folder's files as they are, without their md5 check."
     ),
 ]
+Part = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="Of a released folder, what is not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 
 
@@ -84,6 +91,7 @@ def transcribe(
     batch_size: BatchSize = 4,
     threads: Threads = None,
     unchecked: Unchecked = False,
+    part: Part = None,
     as_json: AsJson = False,
 ) -> None:
     """Write down what is said in audio or video.
@@ -124,7 +132,13 @@ def transcribe(
         )
         if unchecked:
             logger.warning("%s: the md5 check of its files is skipped", model)
-        recognizer = load(model, num_threads=threads, task=task, check_md5=not unchecked).recognizer
+        recognizer = load(
+            model,
+            num_threads=threads,
+            task=task,
+            check_md5=not unchecked,
+            parts=dict(one.partition("=")[::2] for one in part or ()),
+        ).recognizer
 
         def job(item: Item) -> Transcript:
             with AudioProgress(item.id) as progress:

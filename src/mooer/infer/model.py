@@ -53,12 +53,13 @@ def load(
     context_segments: int = CONTEXT_SEGMENTS,
     task: str = "asr",
     check_md5: bool = True,
+    parts: Mapping[str, str] | None = None,
 ) -> Model:
     """A model by its name in the catalog, or by the folder of its files; fetched if need be.
 
     A folder may be of a Whisper model, of a speech LLM that was trained here, or of a released
-    one: where that holds a network for each task, `task` says which, and without `check_md5` its
-    files need not be the published ones.
+    one: where that holds a network for each task, `task` says which, without `check_md5` its files
+    need not be the published ones, and `parts` says what of it lies elsewhere: llm, encoder.
 
     `llm` translates; it is fetched and loaded only when a translation is asked for. It is shown
     `context_segments` segments before the one it translates: none by default, since they mislead
@@ -86,7 +87,7 @@ def load(
         )
     else:
         recognizer = load_speech_llm(
-            folder, vad, task=task, num_threads=threads, check_md5=check_md5
+            folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts
         )
     return Model(
         recognizer,

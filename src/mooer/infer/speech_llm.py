@@ -8,11 +8,11 @@ A chunk of speech is one segment: the network says no times.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,14 @@ from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave, read_wave
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
-from mooer.errors import AudioError, ConfigError, MissingExtra, ModelError, MooerError
+from mooer.errors import (
+    AudioError,
+    ConfigError,
+    MissingExtra,
+    ModelError,
+    MooerError,
+    did_you_mean,
+)
 from mooer.infer.answering import Answered, Answerer, SpeechLLM, language_of
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, batches
@@ -35,6 +42,7 @@ SEARCH = SearchOptions(max_new_tokens=500)  # as MooER decodes; the length of th
 CONFIG = "mooer.yaml"  # of our own layout (models.load)
 ADAPTER = "adapter_project.pt"  # of MooER's (models.released)
 _RELEASED_NAMES = {"asr": "asr", "ast": "ast", "asr_ast": "asr_ast_mtl"}  # our tasks and its
+PARTS: Mapping[str, Callable[[str], Any]] = {"llm": str, "encoder": str, "lora_alpha": float}
 _TOGETHER = 8  # batches of chunks of several inputs that are held at once
 _AHEAD = 4  # batches that are read at once, so that chunks of like length go together
 
@@ -158,12 +166,15 @@ def load_speech_llm(
     task: str = "asr",
     num_threads: int | None = None,
     check_md5: bool = True,
+    parts: Mapping[str, str] | None = None,
 ) -> SpeechLLMRecognizer:
     """The speech LLM of a folder, on the GPU in bfloat16 if there is one.
 
     `task` chooses among the networks of a released folder; without `check_md5` its files need not
-    be the published ones. ModelError lists what does not fit.
+    be the published ones; `parts` says what of it lies elsewhere (see `PARTS`). ConfigError for
+    another part, ModelError lists what does not fit.
     """
+    places = _places(parts or {})
     try:
         import torch
         import transformers
@@ -182,7 +193,7 @@ def load_speech_llm(
         from mooer.models.released import ReleasedOptions, load_released
 
         name = choose_task(_released_tasks(folder), task, folder)
-        options = ReleasedOptions(task=name, check_md5=check_md5, dtype=dtype)
+        options = ReleasedOptions(task=name, check_md5=check_md5, dtype=dtype, **places)
         model = load_released(folder.resolve(), options, device)
     versions = {
         "mooer": version("mooer"),
@@ -190,6 +201,16 @@ def load_speech_llm(
         "transformers": transformers.__version__,
     }
     return SpeechLLMRecognizer(model, vad, name=folder.resolve().name, versions=versions)
+
+
+def _places(parts: Mapping[str, str]) -> dict[str, Any]:
+    for name in parts:
+        if name not in PARTS:
+            raise ConfigError(f"unknown part {name!r}: {did_you_mean(name, PARTS)}")
+    try:
+        return {name: PARTS[name](value) for name, value in parts.items()}
+    except ValueError as error:
+        raise ConfigError(f"lora_alpha is a number: {error}") from None
 
 
 def choose_task(names: Sequence[str], task: str, folder: Path) -> str:
