@@ -1,11 +1,12 @@
 """Folders of speech LLMs, small and random, through `load` and the command line."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from tests.fakes import LoudnessVad, speech
-from tests.models.folders import save_llm, save_mooer
+from tests.models.folders import save_deepspeed, save_llm, save_mooer, save_zero3
 
 import mooer.infer.model
 from mooer.audio.wave import write_wave
@@ -170,6 +171,24 @@ def test_parts_may_lie_elsewhere(tmp_path, capsys):
     for part, words in (("adaptor=x", "unknown part 'adaptor'"), ("lora_alpha=a", "is a number")):
         assert main(["transcribe", *map(str, arguments), "--part", part]) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("write", [save_deepspeed, save_zero3])
+def test_a_task_that_deepspeed_wrote_transcribes_as_the_released_one(tmp_path, capsys, write):
+    root = tmp_path / "models"
+    save_mooer(root, ("asr",))
+    arguments = [clip(tmp_path / "a.wav", 1.0), "--model", root, "--unchecked", "--beam", 1]
+    arguments += ["--temperatures", "", "--threads", 1, "--json"]
+    assert main(["transcribe", *map(str, arguments)]) == 0
+    wanted = json.loads(capsys.readouterr().out)
+    shutil.rmtree(root / "asr")
+    write(root / "asr")
+    assert main(["transcribe", *map(str, arguments)]) == 1
+    assert "does not say LoRA's alpha" in capsys.readouterr().err
+    arguments += ["--part", "lora_alpha=16"]
+    assert main(["transcribe", *map(str, arguments)]) == 0
+    assert json.loads(capsys.readouterr().out)["segments"] == wanted["segments"]
+    assert wanted["text"]
 
 
 def test_an_answer_is_that_of_a_straight_line_through_the_parts(tmp_path):

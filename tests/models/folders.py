@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import gguf
@@ -169,3 +170,30 @@ def save_deepspeed(root: Path, *, width: int = 32) -> None:
     torch.save(states, step / "mp_rank_00_model_states.pt")
     for rank in range(2):
         (step / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").write_bytes(b"not read")
+
+
+def save_zero3(root: Path, *, num: int = 2) -> None:
+    """Cut what `save_deepspeed` wrote into the shards of ZeRO-3, with frozen weights of the LLM."""
+    save_deepspeed(root)
+    step = root / "global_step7"
+    whole = torch.load(step / "mp_rank_00_model_states.pt", weights_only=True)
+    shutil.rmtree(step)
+    step.mkdir()
+    frozen = {"llm.base_model.model.model.norm.weight": torch.ones(33, dtype=torch.bfloat16)}
+    for rank in range(num):
+        flat = torch.cat([_share(tensor, rank, num) for tensor in whole["module"].values()])
+        states = whole | {
+            "frozen_param_shapes": {name: tensor.shape for name, tensor in frozen.items()},
+            "frozen_param_fragments": {n: _share(t, rank, num) for n, t in frozen.items()},
+            "shared_params": {},
+        }
+        moments = {"zero_stage": 3, "partition_count": num, "fp32_flat_groups": [flat]}
+        name = f"zero_pp_rank_{rank}_mp_rank_00"
+        torch.save(states | {"module": {}}, step / f"{name}_model_states.pt")
+        torch.save({"optimizer_state_dict": moments}, step / f"bf16_{name}_optim_states.pt")
+
+
+def _share(tensor: torch.Tensor, rank: int, num: int) -> torch.Tensor:
+    size = -(-tensor.numel() // num)
+    share = tensor.flatten()[rank * size : (rank + 1) * size]
+    return torch.nn.functional.pad(share, (0, size - len(share)), value=7.0)

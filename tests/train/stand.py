@@ -42,7 +42,8 @@ class StandIn(nn.Module):
         found, lengths = self.adapter(*self.encoder(batch.features, batch.feature_lengths))
         embeds = self.llm.get_input_embeddings()(batch.ids.clamp(min=0))
         real = torch.arange(found.shape[1]) < lengths[:, None]
-        return embeds.masked_scatter((batch.ids == AUDIO)[..., None], self.dropout(found[real]))
+        heard = self.dropout(found[real]).to(embeds.dtype)
+        return embeds.masked_scatter((batch.ids == AUDIO)[..., None], heard)
 
     def forward(self, batch: Batch) -> Answer:
         positions = (batch.mask.long().cumsum(-1) - 1).clamp(min=0)
@@ -103,7 +104,7 @@ def stream(state: Any) -> Iterator[tuple[list[tuple[str, Tensor]], Any]]:
         yield items, number
 
 
-def validation() -> ScoredSet:
+def validation(*, decode: bool) -> ScoredSet:
     texts = [utterance(i) for i in range(100_000, 100_008)]
     portions = tuple(
         Portion(
@@ -113,7 +114,7 @@ def validation() -> ScoredSet:
         )
         for part in (texts[:3], texts[3:6], texts[6:])
     )
-    return ScoredSet("dev", "wer", "en", portions, decode=True, read=str.strip)
+    return ScoredSet("dev", "wer", "en", portions, decode=decode, read=str.strip)
 
 
 def build(recipe: Recipe) -> Parts:
@@ -125,7 +126,7 @@ def build(recipe: Recipe) -> Parts:
         model.encoder.width,
         stream,
         lambda batches: ((collate(items), state) for items, state in batches),
-        (validation(),) if recipe.validation.sets else (),
+        tuple(validation(decode=one.decode) for one in recipe.validation.sets),
     )
 
 

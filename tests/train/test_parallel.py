@@ -29,7 +29,11 @@ def test_zero2() -> None:
         "gradient_accumulation_steps": 4,
         "gradient_clipping": 0.5,
         "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": True},
+        "torch_autocast": {
+            "enabled": True,
+            "dtype": "bfloat16",
+            "lower_precision_safe_modules": [],
+        },
         "steps_per_print": 1 << 30,
         "zero_optimization": {
             "stage": 2,

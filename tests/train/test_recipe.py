@@ -60,7 +60,6 @@ def refused(changes: dict[str, Any]) -> str:
         ({"data.limits.max_s": 0.01}, "max_s must be more than"),
         ({"checkpoints.merge_lora": True}, "merge_lora is set, but model.llm.lora is not"),
         ({"checkpoints.average": 2}, "needs a validation set"),
-        ({"parallel.strategy": "zero2"}, "DeepSpeed needs an accelerator"),
         ({"parallel.strategy": "dpp"}, "must be one of none, ddp, fsdp, zero2, zero3"),
     ],
 )

@@ -138,6 +138,39 @@ def test_spread_over_processes_it_learns_the_same(tmp_path: Path) -> None:
             assert other.get("tokens") == row.get("tokens")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["zero2", "zero3"])
+def test_deepspeed_learns_the_same(tmp_path: Path, strategy: str) -> None:
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
+    plain = {"name": "all", "train": ["encoder", "adapter", "llm"], "steps": 6, "lr": 3e-3}
+    stages = [
+        {"name": "first", "train": ["adapter"], "steps": 2, "lr": 3e-3, "max_grad_norm": 0.5},
+        plain,
+    ]
+    sets = {
+        "sets": [{"name": "dev", "manifest": "x", "decode": strategy == "zero2"}],
+        "every_steps": 4,
+    }
+    alone = [{**stage, "accumulate": 4} for stage in stages]
+    done = work(tmp_path / "none", {"recipe": {"stages": alone, "validation": sets}})
+    assert done.returncode == 0, done.stderr
+    spread = {
+        "stages": [{**stage, "accumulate": 2} for stage in stages],
+        "validation": sets,
+        "parallel": {"strategy": strategy, "device": "cpu"},
+        "checkpoints": {"every_steps": 2},
+    }
+    out = tmp_path / strategy
+    assert work(out, {"recipe": spread, "kill_at": 6}, num_processes=2).returncode != 0
+    done = work(out, {"recipe": spread, "mode": "resume"}, num_processes=2)
+    assert done.returncode == 0, done.stderr
+    rows, others = journal.read(tmp_path / "none"), journal.read(out)
+    for row, other in zip(rows, others, strict=True):
+        assert other["loss"] == pytest.approx(row["loss"], abs=1e-5)
+        assert other.get("grad_norm", 0) == pytest.approx(row.get("grad_norm", 0), rel=1e-4)
+        assert other.get("wer") == row.get("wer")
+
+
 def run(out: Path, chosen: Recipe, *, mode: Any = "new", make: Any = build) -> Silent:
     report = Silent()
     Run(chosen, out, build=make, score=score, report=report).start(mode)

@@ -231,7 +231,11 @@ def choose_task(names: Sequence[str], task: str, folder: Path) -> str:
 
 def _released_tasks(folder: Path) -> list[str]:
     found = [*folder.glob(ADAPTER), *folder.glob(f"*/{ADAPTER}")]
-    return [path.resolve().parent.name for path in found]
+    names = [path.resolve().parent.name for path in found]
+    for place in (folder, *folder.glob("*/")):  # DeepSpeed's, with an adapter in them
+        if (place / "latest").is_file() and any(place.glob("*/*_model_states.pt")):
+            names.append(place.resolve().name)
+    return names
 
 
 class _SpeechRun(Run):

@@ -50,16 +50,14 @@ class Progress:
     num_processes: int = 1
 
 
-def write(
-    folder: Path, progress: Progress, fill: Callable[[Path], None], *, scratch: Path | None = None
-) -> Path:
+def write(folder: Path, progress: Progress, fill: Callable[[Path], None]) -> Path:
     """Write the checkpoint of a step; `fill` puts tensors and recipe into the folder it is given.
 
-    `scratch` is that folder if it is begun already (by several processes). OutputError if the
-    disk is full or cannot be written: nothing of it is left, and older ones are as they were.
+    OutputError if the disk is full or cannot be written: nothing of it is left, and older ones are
+    as they were.
     """
     final = folder / f"step-{progress.step:08d}"
-    scratch = scratch or scratch_of(folder, progress.step)
+    scratch = scratch_of(folder, progress.step)
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         fill(scratch)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from mooer.batch import Batch
 from mooer.errors import ManifestError, TrainError
@@ -61,6 +62,7 @@ class StageLoop:
         self._optimizer = optimizer
         self._objective: Objective = accelerator.unwrap_model(wrapped)
         self._scale = loss_scale(parallel, accelerator.num_processes, stage.accumulate)
+        self._is_zero = parallel.is_zero
         self._seed = seed
         self._clock = _Clock()
 
@@ -115,32 +117,43 @@ class StageLoop:
             self._scale * self._stage.answer_weight / tokens,
             self._scale * self._stage.ctc_weight / units if units else 0.0,
         )
-        device = self._accelerator.device
+        accelerator, device = self._accelerator, self._accelerator.device
         own = torch.zeros(3, device=device)
         for place, batch in enumerate(batches):
             last = place == len(batches) - 1
-            with nullcontext() if last else self._accelerator.no_sync(self._wrapped):
+            with nullcontext() if last or self._is_zero else accelerator.no_sync(self._wrapped):
                 loss, *parts = self._wrapped(batch.to(device), scales)
                 self._clock.lap("forward")
-                self._accelerator.backward(loss)
+                self._backward(loss, last=last)
                 self._clock.lap("backward")
             own += torch.stack([part.float() for part in parts])
         entropy, correct, ctc = sums(own.tolist(), self._accelerator)
         return entropy, correct, ctc
 
+    def _backward(self, loss: Tensor, *, last: bool) -> None:
+        if self._is_zero:
+            self._wrapped.set_gradient_accumulation_boundary(is_boundary=last)
+            self._wrapped.backward(loss)
+        else:
+            self._accelerator.backward(loss)
+
     def _clip(self) -> float:
-        """Norm of the gradient before it is clipped; DeepSpeed has clipped it already."""
-        if self._accelerator.distributed_type.value == "DEEPSPEED":
-            return float(self._wrapped.get_global_grad_norm() or 0.0)
+        """Norm of the gradient before it is clipped.
+
+        DeepSpeed tells it when it has clipped and updated, which it does only if it is finite.
+        """
+        if self._is_zero:
+            self._wrapped.step()
+            return float(self._wrapped.get_global_grad_norm())
         most = self._stage.max_grad_norm
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm: Any = torch.nn.utils.clip_grad_norm_(parameters, math.inf if most is None else most)
         return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
     def _update(self) -> None:
-        if self._accelerator.distributed_type.value != "DEEPSPEED":  # it did in backward
+        if not self._is_zero:
             self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad(set_to_none=True)
         self._clock.lap("update")
 
 

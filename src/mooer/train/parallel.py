@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin
+from accelerate.utils import FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 
 from mooer.errors import ConfigError, MissingExtra
@@ -31,9 +32,9 @@ def check_launch(parallel: Parallel, launch: Launch) -> None:
     if launch.world_size > 1 and parallel.strategy == "none":
         raise ConfigError(
             f"parallel.strategy is none, but {launch.world_size} processes were started: "
-            "choose ddp or fsdp"
+            "choose ddp, fsdp, zero2 or zero3"
         )
-    if parallel.strategy in ("fsdp", "zero2", "zero3") and launch.world_size < 2:
+    if (parallel.strategy == "fsdp" or parallel.is_zero) and launch.world_size < 2:
         raise ConfigError(
             f"parallel.strategy {parallel.strategy} spreads the model over processes, but there "
             "is one: start it by torchrun --nproc-per-node 2 -m mooer.cli.main train …"
@@ -58,23 +59,52 @@ def _has(device: str) -> bool:
     return found is not None and bool(found.is_available())
 
 
-def accelerator_for(parallel: Parallel, block_names: Iterable[str], stage: Stage) -> Accelerator:
+def accelerator_for(parallel: Parallel, block_names: Iterable[str]) -> Accelerator:
     """The accelerator of a strategy; `block_names` are the classes of the repeated layers."""
-    deepspeed = fsdp = None
+    fsdp = None
     if parallel.strategy == "fsdp":
         fsdp = FullyShardedDataParallelPlugin(**fsdp_options(parallel, block_names))
-    elif parallel.strategy in ("zero2", "zero3"):
-        try:
-            __import__("deepspeed")
-        except ImportError as error:
-            raise MissingExtra("deepspeed", "deepspeed") from error
-        deepspeed = DeepSpeedPlugin(hf_ds_config=deepspeed_config(parallel, stage))
     return Accelerator(
         cpu=parallel.device == "cpu",
         mixed_precision=_MIXED[parallel.precision],
         fsdp_plugin=fsdp,
-        deepspeed_plugin=deepspeed,
     )
+
+
+def prepare(
+    accelerator: Accelerator,
+    parallel: Parallel,
+    stage: Stage,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> tuple[Any, Any]:
+    """The model as it is called in training, and the optimiser that knows its parameters.
+
+    DeepSpeed is handed over to by us: accelerate has it on accelerators alone.
+    """
+    if not parallel.is_zero:
+        wrapped, prepared = accelerator.prepare(model, optimizer)
+        return wrapped, getattr(prepared, "optimizer", prepared)
+    deepspeed = _deepspeed(parallel)
+    engine, own, *_ = deepspeed.initialize(
+        model=model.to(accelerator.device),
+        optimizer=optimizer,
+        config=deepspeed_config(parallel, stage),
+        dist_init_required=False,
+    )
+    return engine, own
+
+
+def _deepspeed(parallel: Parallel) -> Any:
+    if parallel.device == "cpu":  # asked when it is imported; it would take a GPU that it finds
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    try:
+        import deepspeed
+    except ImportError as error:
+        raise MissingExtra("deepspeed", "deepspeed") from error
+    if parallel.device == "cpu":  # gloo is enough: the other is compiled for minutes
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
 
 
 def fsdp_options(parallel: Parallel, block_names: Iterable[str]) -> dict[str, Any]:
@@ -93,7 +123,8 @@ def deepspeed_config(parallel: Parallel, stage: Stage) -> dict[str, Any]:
     """DeepSpeed's configuration for ZeRO-2 (optimiser and gradients shared out) and ZeRO-3 (all).
 
     The optimiser is torch's AdamW, made by us. Batch sizes vary, which DeepSpeed only uses for
-    its log: 1 stands for them.
+    its log: 1 stands for them. Its own `bf16` would round what learns; torch's autocast leaves it
+    in float32, and no module's gradients are exchanged in less.
     """
     zero: dict[str, Any] = {
         "stage": int(parallel.strategy[-1]),
@@ -115,7 +146,11 @@ def deepspeed_config(parallel: Parallel, stage: Stage) -> dict[str, Any]:
         "gradient_accumulation_steps": stage.accumulate,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": parallel.precision == "bf16"},
+        "torch_autocast": {
+            "enabled": parallel.precision == "bf16",
+            "dtype": "bfloat16",
+            "lower_precision_safe_modules": [],
+        },
         "steps_per_print": 1 << 30,
     }
     if stage.max_grad_norm is not None:
@@ -128,7 +163,7 @@ def loss_scale(parallel: Parallel, num_processes: int, accumulate: int) -> int:
 
     All take the mean over processes; DeepSpeed over the accumulated batches, too.
     """
-    return num_processes * (accumulate if parallel.strategy.startswith("zero") else 1)
+    return num_processes * (accumulate if parallel.is_zero else 1)
 
 
 def recompute(blocks: Iterable[nn.Module]) -> None:

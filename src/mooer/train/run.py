@@ -30,7 +30,7 @@ from mooer.train.feed import Feed, Stream
 from mooer.train.journal import Journal
 from mooer.train.loop import StageLoop, StepResult
 from mooer.train.losses import Objective
-from mooer.train.parallel import Launch, accelerator_for, check_launch, recompute
+from mooer.train.parallel import Launch, accelerator_for, check_launch, prepare, recompute
 from mooer.train.parameters import blocks, freeze, names_of, optimizer_groups, select
 from mooer.train.recipe import Recipe, Stage, differences
 from mooer.train.validate import Score, ScoredSet, badness, validate
@@ -204,17 +204,17 @@ class Run:
         repeated = blocks(objective)
         if self._accelerator is None:
             names = {type(block).__name__ for block in repeated}
-            self._accelerator = accelerator_for(parallel, names, stage)
+            self._accelerator = accelerator_for(parallel, names)
         accelerator = self._accelerator
         accelerator.free_memory()
         if parallel.activation_checkpointing:
             recompute(repeated)
         groups = optimizer_groups(objective, stage.groups, stage.lr, stage.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=stage.lr, betas=stage.betas, eps=stage.eps)
-        wrapped, prepared = accelerator.prepare(objective, optimizer)
-        own = getattr(prepared, "optimizer", prepared)
+        wrapped, own = prepare(accelerator, parallel, stage, objective, optimizer)
         if begun and self._progress.stage_step:
-            _load_optimizer(accelerator, own, begun)
+            moments = checkpoint.read_tensors(begun / "optimizer.safetensors")
+            state.load_optimizer_state(objective, own, moments)
         feed = Feed(
             parts.stream(self._progress.data),
             parts.load,
@@ -296,25 +296,19 @@ class Run:
     def _save(self, active: _Active) -> Path | None:
         """Write a checkpoint; every process gathers, the first writes."""
         step = self._progress.step
-        accelerator = active.accelerator
         trained = state.parameters(active.objective, active.touched)
-        scratch = checkpoint.scratch_of(self.checkpoints, step)
-        deepspeed = self.recipe.parallel.strategy.startswith("zero")
-        moments = {} if deepspeed else state.optimizer_state(active.optimizer)
-        if deepspeed:  # each process writes its own share
-            accelerator.save_state(str(scratch / "deepspeed"))
+        moments = state.optimizer_state(active.objective, active.optimizer)
         path = self.checkpoints / f"step-{step:08d}"
         if self.is_first:
 
             def fill(folder: Path) -> None:
                 checkpoint.write_tensors(folder / "trained.safetensors", trained)
-                if moments:
-                    checkpoint.write_tensors(folder / "optimizer.safetensors", moments)
+                checkpoint.write_tensors(folder / "optimizer.safetensors", moments)
                 write_yaml(self.recipe, folder / "recipe.yaml")
 
-            checkpoint.write(self.checkpoints, self._progress, fill, scratch=scratch)
+            checkpoint.write(self.checkpoints, self._progress, fill)
             checkpoint.prune(self.checkpoints, self._kept())
-        accelerator.wait_for_everyone()
+        active.accelerator.wait_for_everyone()
         return path
 
     def _kept(self) -> set[int]:
@@ -387,11 +381,3 @@ def best_steps(progress: Progress, num: int) -> list[int]:
     """Steps of the best validations of this run, the best first; equal ones: the later."""
     ranked = sorted(progress.scores.items(), key=lambda item: (item[1], -int(item[0])))
     return [int(step) for step, _ in ranked[:num]]
-
-
-def _load_optimizer(accelerator: Accelerator, optimizer: Any, begun: Path) -> None:
-    if (begun / "deepspeed").is_dir():
-        accelerator.load_state(str(begun / "deepspeed"))
-    else:
-        tensors = checkpoint.read_tensors(begun / "optimizer.safetensors")
-        state.load_optimizer_state(optimizer, tensors)

@@ -11,6 +11,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mooer.errors import ModelError
 from mooer.train.parameters import named
+from mooer.train.zero import is_zero, load_zero_state, zero_state
 
 
 def parameters(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
@@ -36,8 +37,10 @@ def load_parameters(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             own[name].copy_(tensor)
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """State tensors as `exp_avg:name`. All processes must call it."""
+    if is_zero(optimizer):
+        return zero_state(model, optimizer)
     found = {}
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
@@ -46,12 +49,17 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return found
 
 
-def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def load_optimizer_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
     """Put the tensors of `optimizer_state` back, sharded as their parameters are."""
     table: dict[str, dict[str, Tensor]] = {}
     for full_name, tensor in tensors.items():
         key, _, name = full_name.partition(":")
         table.setdefault(name, {})[key] = tensor
+    if is_zero(optimizer):
+        load_zero_state(model, optimizer, table)
+        return
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name not in table:
@@ -64,9 +72,9 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str,
 
 def _whole(tensor: Any) -> Tensor:
     if hasattr(tensor, "ds_id"):  # a parameter that ZeRO-3 has shared out
-        from deepspeed.zero import GatheredParameters
+        from deepspeed import zero
 
-        with GatheredParameters([tensor]):
+        with zero.GatheredParameters([tensor]):
             gathered: Tensor = tensor.detach().to("cpu", copy=True)
             return gathered
     full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

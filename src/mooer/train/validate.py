@@ -66,7 +66,8 @@ def validate(
 
     All processes take part, each with its share of the portions, and all get the result.
     """
-    mine = range(accelerator.process_index, len(scored.portions), accelerator.num_processes)
+    count = len(scored.portions)
+    mine = range(accelerator.process_index, count, accelerator.num_processes)
     totals = [0.0, 0.0, 0.0]
     heard: list[tuple[int, list[str]]] = []
     objective.eval()
@@ -82,6 +83,8 @@ def validate(
             if scored.decode:
                 prompts = scored.portions[i].prompts().to(accelerator.device)
                 heard.append((i, _decode(objective.model, prompts, tokenizer, options)))
+        if _in_step(objective) and len(mine) * accelerator.num_processes < count:
+            objective.model(scored.portions[0].with_answers().to(accelerator.device))
     set_modes(objective)
     entropy, tokens, correct = sums(totals, accelerator)
     result = {"loss": entropy / tokens, "accuracy": correct / tokens} if tokens else {}
@@ -125,6 +128,11 @@ def _spell(model: Any, batch: Batch, tokenizer: Any) -> list[str]:
         for path, length in zip(paths, lengths.tolist(), strict=True)
     ]
     return [str(tokenizer.decode(model.ctc.tokens(classes))).strip() for classes in said]
+
+
+def _in_step(objective: Objective) -> bool:
+    """Whether processes share each layer when it is used (ZeRO-3), so that all must use it."""
+    return any(hasattr(parameter, "ds_id") for parameter in objective.parameters())
 
 
 @contextmanager

@@ -4,8 +4,8 @@ checkpoint/
   latest                                   the name of the folder that counts
   global_step1000/
     mp_rank_00_model_states.pt             ZeRO-0, 1, 2: all weights under `module`
-    bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt …   not read
-    zero_pp_rank_0_mp_rank_00_model_states.pt …        ZeRO-3: shards, not read
+    bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt …   read for ZeRO-3 alone
+    zero_pp_rank_0_mp_rank_00_model_states.pt …        ZeRO-3: shards of both kinds, see zero3
   zero_to_fp32.py
 """
 
@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from mooer.errors import ModelError
+from mooer.models.released.zero3 import is_zero3, num_processes, read_zero3
 from mooer.models.tensors import Tensors, only_tensors, read_pickle, read_tensors
 
 _STATES = "*mp_rank_*_model_states.pt"
@@ -30,17 +31,15 @@ def is_deepspeed(folder: Path) -> bool:
 def read_deepspeed(folder: Path) -> tuple[Path, Tensors]:
     """The file that counts, and the weights in it, on disk until they are used.
 
-    ModelError for ZeRO-3 and tensor-parallel shards, which have to be merged first.
+    Of ZeRO-3 it is the folder of the step, and its shards are put together in memory; weights of
+    the LLM itself that were frozen are shapes alone. ModelError for tensor-parallel shards.
     """
     merged = _merged(folder)
     if merged is not None:
         return merged, read_tensors(merged)
     step = _latest(folder)
-    if list(step.glob("*zero_pp_rank_*_model_states.pt")):
-        raise ModelError(
-            f"{step} is of ZeRO-3, whose weights are cut into shards: run `python zero_to_fp32.py "
-            f". merged` in {folder} (it needs deepspeed), then give {folder / 'merged'}"
-        )
+    if is_zero3(step):
+        return step, read_zero3(step, lambda name: name.startswith("llm.") and ".lora_" not in name)
     files = [f for f in sorted(step.glob(_STATES)) if _RANK.fullmatch(f.name)]
     if len(files) != 1:
         raise ModelError(
@@ -51,6 +50,16 @@ def read_deepspeed(folder: Path) -> tuple[Path, Tensors]:
     if not isinstance(states, dict) or not states.get("module"):
         raise ModelError(f"{files[0]} has no weights under `module`: take another step")
     return files[0], only_tensors(states["module"], files[0])
+
+
+def describe(folder: Path) -> str:
+    """What kind of DeepSpeed's folder it is, in words."""
+    if _merged(folder) is not None:
+        return "merged by zero_to_fp32.py"
+    step = _latest(folder)
+    if is_zero3(step):
+        return f"{step.name}, ZeRO-3 in shards of {num_processes(step)} processes"
+    return f"{step.name}, ZeRO-0, 1 or 2"
 
 
 def _merged(folder: Path) -> Path | None:

@@ -20,7 +20,9 @@ from mooer.models.adapter import build_adapter
 from mooer.models.load import ADAPTER, CONFIG, ENCODER, LORA, build_encoder, locate
 from mooer.models.lora import CONFIG as LORA_CONFIG
 from mooer.models.lora import read_lora, same_lora
+from mooer.models.released.checksums import ADAPTER as ADAPTER_FILE
 from mooer.models.released.checksums import FileCheck, check_encoder, check_llm
+from mooer.models.released.deepspeed import describe
 from mooer.models.released.load import WITHOUT_MD5, task_checks
 from mooer.models.released.pieces import (
     CMVN_FILE,
@@ -88,9 +90,12 @@ class _Inspection:
         places = find(root)
         if places.tasks:
             tasks = ", ".join(places.tasks)
-            kind = "DeepSpeed's checkpoint of a" if is_task(root) else "a"
-            if (root / "adapter_project.pt").is_file():
+            if (root / ADAPTER_FILE).is_file():
                 kind = "one task of a"
+            elif is_task(root):
+                kind = f"DeepSpeed's checkpoint ({describe(root)}) of a"
+            else:
+                kind = "a"
             return f"{kind} speech LLM in MooER's layout, tasks: {tasks}", self._mooer
         if (root / LORA_CONFIG).is_file():
             return "LoRA as peft writes it, without its LLM", self._lora
@@ -188,6 +193,8 @@ class _Inspection:
 
     def _task(self, places: Places, folder: Path, in_width: int) -> None:
         report, task = self.report, read_task(folder, self.lora_alpha)
+        if folder != self.root and not (folder / ADAPTER_FILE).is_file():
+            report.notes.append(f"{folder} is DeepSpeed's ({describe(folder)})")
         if task.encoder:
             report.pieces.append(encoder_piece(task.encoder, task.path)[1])
         _, width, piece = adapter_piece(task.adapter, in_width, task.path)
