@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mooer.cli.encode import encode
 from mooer.cli.label import label
 from mooer.cli.synth import synth
 
@@ -16,6 +17,7 @@ app = typer.Typer(
     help="Prepare what is learned from.\n\nExample: mooer data convert kaldi/ train.jsonl",
     no_args_is_help=True,
 )
+app.command("encode")(encode)
 app.command("label")(label)
 app.command("synth")(synth)
 

@@ -16,6 +16,7 @@ from mooer.audio.frontend import Frontend
 from mooer.batch import IGNORE, Batch
 from mooer.data.sound import read_sound, recordings
 from mooer.data.stages import Example
+from mooer.data.stored import STORED, read_stored
 from mooer.data.supervision import Utterance
 from mooer.errors import AudioError, ConfigError, ManifestError, MissingExtra
 from mooer.tasks.conversation import CHAT, conversation
@@ -66,6 +67,7 @@ class FeatureReader:
     wave_augment: Augment | None = None
     feature_augment: Augment | None = None
     max_frames: int | None = None  # more than the model takes
+    stored_width: int | None = None  # of the hidden frames that it takes instead of sound
     seed: int = 0
 
     def __call__(self, examples: Sequence[Example]) -> list[Heard | Failure]:
@@ -82,6 +84,8 @@ class FeatureReader:
     def read(self, example: Example, place: int = 0) -> Features:
         """Features of one of its recordings. AudioError or ManifestError if they cannot be had."""
         recording = recordings(example.utterance)[place]
+        if STORED in recording.extra:
+            return self._stored(example)
         data = example.data if place == 0 else None
         samples = change_speed(read_sound(recording, data), example.speed)
         number = str(place or "")  # what is random differs from recording to recording
@@ -96,6 +100,22 @@ class FeatureReader:
         if self.feature_augment is not None:
             values = self.feature_augment(values, example.rng(self.seed, "features" + number))
         return Features(values, len(samples))
+
+    def _stored(self, example: Example) -> Features:
+        if example.speed != 1.0 or self.wave_augment is not None:
+            raise ManifestError(
+                "its features are stored, which sound cannot be changed behind: leave "
+                "augment.speeds and augment.wave out, and let `mooer data encode` do it"
+            )
+        values, num_samples = read_stored(example.utterance)
+        if values.shape[1] != self.stored_width:
+            raise ManifestError(
+                f"its stored features are {values.shape[1]} wide, but the encoder takes "
+                f"{self.stored_width or 'none (set its stored_layers)'}"
+            )
+        if self.feature_augment is not None:
+            values = self.feature_augment(values, example.rng(self.seed, "features"))
+        return Features(values, num_samples)
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ class EmbeddingCtc(nn.Module):
     def norm_loss(self, embeddings: Tensor) -> Tensor:
         """Squared distance of the length of each embedding [..., W] to the LLM's mean, relative."""
         lengths = embeddings.float().norm(dim=-1)
-        return (lengths / self.target_norm - 1).square()
+        away: Tensor = (lengths / self.target_norm - 1).square()
+        return away
 
     def targets(self, text: str, tokenizer: Any) -> list[int]:
         """Classes of a text; units that the head has not are left out."""

@@ -92,6 +92,7 @@ def _collator(
         model.encoder.frontend,
         wave_augment=wave if augment else None,
         feature_augment=chosen.spec if augment else None,
+        stored_width=model.encoder.stored_width,
         seed=recipe.seed,
     )
     pad = model.tokenizer.pad_token_id

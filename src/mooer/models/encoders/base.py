@@ -17,6 +17,7 @@ class Encoder(nn.Module, ABC):
     frontend: Frontend  # how samples become the features that it reads
     width: int  # D
     frame_ms: float  # milliseconds of sound per hidden frame
+    stored_width: int | None = None  # of stored hidden frames, if it takes them instead of features
 
     @abstractmethod
     def num_frames(self, num_features: int) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +47,15 @@ class WhisperConfig:
     max_frames: int = 1500  # of 20 ms: as many as there are positions
     pad_to_s: float | None = None  # silence up to so many seconds; Whisper was trained with 30
     extra_layers: int = 0  # blocks after the released ones, which change nothing until they learn
+    stored_layers: int = 0  # that stored hidden frames have been through; 0: it takes none
     final_norm: bool = True  # False where an adapter pools before the norm: Qwen2-Audio
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.width % self.num_heads or self.width % 2:
             raise ConfigError(f"width {self.width} cannot be split over {self.num_heads} heads")
+        if self.stored_layers and self.num_mels == self.width:
+            raise ConfigError("stored frames are known by their width, which is that of the mels")
 
 
 def whisper_config(path: StrPath) -> WhisperConfig:
@@ -133,7 +137,11 @@ class Block(nn.Module):
 
 
 class WhisperEncoder(Encoder):
-    """Log-mel [B, F, M] in, hidden frames [B, ceil(F / 2), D] out, 20 ms each."""
+    """Log-mel [B, F, M] in, hidden frames [B, ceil(F / 2), D] out, 20 ms each.
+
+    With `stored_layers` it also takes what `below` gives, [B, F', D], and goes on from there: what
+    is frozen is then computed once and kept.
+    """
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()
@@ -141,6 +149,7 @@ class WhisperEncoder(Encoder):
         self.frontend = LogMel(config.num_mels, pad_to_s=config.pad_to_s)
         self.width = config.width
         self.frame_ms = FRAME_MS
+        self.stored_width = config.width if config.stored_layers else None
         self.conv1 = nn.Conv1d(config.num_mels, config.width, 3, padding=1)
         self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2, padding=1)
         self.embed_positions = nn.Embedding(config.max_frames, config.width)
@@ -165,6 +174,29 @@ class WhisperEncoder(Encoder):
 
         ModelError if a recording has more frames than there are positions.
         """
+        first = self.config.stored_layers
+        if first and features.shape[-1] == self.width:
+            x, frame_lengths = features.to(self.conv1.weight.dtype), lengths
+        else:
+            first = 0
+            x, frame_lengths = self._front(features, lengths)
+        x = self._through(self.layers[first:], x, frame_lengths)
+        return zero_after(self.layer_norm(x), frame_lengths), frame_lengths
+
+    def below(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, F, M], [B] -> hidden frames [B, F', D] after `stored_layers` layers, [B]."""
+        x, frame_lengths = self._front(features, lengths)
+        x = self._through(self.layers[: self.config.stored_layers], x, frame_lengths)
+        return zero_after(x, frame_lengths), frame_lengths
+
+    def _through(self, layers: Iterable[nn.Module], x: Tensor, lengths: Tensor) -> Tensor:
+        mask = inside(lengths, x.shape[1])
+        for layer in layers:
+            x = layer(x, mask)
+        return x
+
+    def _front(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Convolutions and positions."""
         num_frames = self.num_frames(features.shape[1])
         if num_frames > self.config.max_frames:
             raise ModelError(
@@ -174,12 +206,7 @@ class WhisperEncoder(Encoder):
         x = zero_after(features, lengths).to(self.conv1.weight.dtype)
         x = gelu(self.conv1(x.transpose(1, 2))).transpose(1, 2)
         x = gelu(self.conv2(zero_after(x, lengths).transpose(1, 2))).transpose(1, 2)
-        x = x + self.embed_positions.weight[:num_frames]
-        frame_lengths = (lengths + 1) // 2
-        mask = inside(frame_lengths, num_frames)
-        for layer in self.layers:
-            x = layer(x, mask)
-        return zero_after(self.layer_norm(x), frame_lengths), frame_lengths
+        return x + self.embed_positions.weight[:num_frames], (lengths + 1) // 2
 
     def released(self, path: StrPath) -> Tensors:
         """Tensors of a CTranslate2 or a transformers folder or file under this module's names."""
