@@ -27,8 +27,8 @@ from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
 from mooer.audio.frontend import LogMel
 from mooer.errors import ConfigError, ModelError
 from mooer.models.encoders.base import Encoder, inside, zero_after
-from mooer.models.encoders.ct2 import Array, Ct2Model, read_ct2
 from mooer.models.tensors import StrPath, Tensors, read_tensors, without_prefix
+from mooer.store.ct2 import Array, Ct2Model, read_ct2
 
 FRAME_MS = 20.0
 _PREFIXES = ("model.encoder.", "encoder.", "model.audio_tower.", "audio_tower.", "")

@@ -1,4 +1,4 @@
-"""CTranslate2's model.bin read as named arrays: a flat list, in numpy alone, every length checked.
+"""CTranslate2's model.bin as named arrays, read and written in numpy alone, every length checked.
 
 Layout (binary versions 4 to 6), little-endian, after `ctranslate2.specs.model_spec`: version u32,
 name of the specification, revision u32, number of arrays u32; for each its name, rank u8,
@@ -68,6 +68,22 @@ def read_ct2(path: str | os.PathLike[str]) -> Ct2Model:
     if reader.place != len(reader.data):
         reader.refuse(f"{len(reader.data) - reader.place} bytes follow its end")
     return Ct2Model(specification, revision, arrays)
+
+
+def pack_ct2(model: Ct2Model) -> bytes:
+    """The model.bin of arrays; what is no array of its own, but an alias, is written out."""
+    parts = [struct.pack("<I", _VERSIONS[-1]), _packed(model.specification)]
+    parts.append(struct.pack("<II", model.revision, len(model.arrays)))
+    for name, array in model.arrays.items():
+        kind = _TYPES.index(array.dtype.str.replace("|", "<"))
+        parts += [_packed(name), struct.pack(f"<B{array.ndim}I", array.ndim, *array.shape)]
+        parts += [struct.pack("<BI", kind, array.nbytes), array.tobytes()]
+    return b"".join([*parts, struct.pack("<I", 0)])
+
+
+def _packed(name: str) -> bytes:
+    content = name.encode() + b"\0"
+    return struct.pack("<H", len(content)) + content
 
 
 class _Reader:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mooer.errors import ModelError
-from mooer.models.encoders.ct2 import read_ct2
+from mooer.store.ct2 import pack_ct2, read_ct2
 
 
 def name(text):
@@ -121,3 +121,13 @@ def test_a_name_that_is_no_text(read):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(ModelError, match="cannot be read"):
         read_ct2(tmp_path / "model.bin")
+
+
+def test_what_is_written_is_read(read):
+    first = read(model())
+    again = read(pack_ct2(first))
+    assert (again.specification, again.revision) == (first.specification, first.revision)
+    assert list(again.arrays) == list(first.arrays)
+    for name, array in first.arrays.items():
+        assert again.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(again.arrays[name], array)
