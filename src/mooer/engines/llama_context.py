@@ -237,7 +237,7 @@ class LlamaContext:
     def _logits(self, index: int) -> Floats:
         pointer = self._library.llama_get_logits_ith(self._context, index)
         assert pointer, "logits were asked for"
-        return np.ctypeslib.as_array(pointer, (self.num_tokens,)).copy()
+        return np.array(np.ctypeslib.as_array(pointer, (self.num_tokens,)), np.float32)
 
 
 def _arrays(content: Sequence[int] | Floats, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:

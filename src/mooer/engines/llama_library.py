@@ -206,11 +206,9 @@ class Library:
     def check(self, params: ctypes.Structure, fields: tuple[_Field, ...]) -> None:
         """ModelError if a field does not hold what llama.cpp puts there by default."""
         for field in fields:
-            found = getattr(params, field.name)
-            if isinstance(found, ctypes.Array):
-                found, expected = any(found), False
-            else:
-                expected = field.default
+            found, expected = getattr(params, field.name), field.default
+            if isinstance(found, ctypes.Array):  # of pointers, all of them null
+                found = next(filter(None, found), None)
             if found != expected:
                 raise _unknown(self.path, f"{field.name} is {found}, not {expected}")
 
