@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from mooer.cli.export import export_model
 from mooer.errors import MissingExtra, StoreError, did_you_mean
 
 app = typer.Typer(
-    help="List, fetch, check and remove weights.\n\nExample: mooer models fetch whisper-base",
+    help="List, fetch, check, remove and export weights.\n\n"
+    "Example: mooer models fetch whisper-base",
     no_args_is_help=True,
 )
 
@@ -182,6 +184,9 @@ def inspect_weights(
     else:
         typer.echo("\n".join(lines(report)))
     _exit_if(not report.usable)
+
+
+app.command("export")(export_model)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

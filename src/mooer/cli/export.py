@@ -1,0 +1,65 @@
+"""`mooer models export`: a saved model as files that other programs run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mooer.errors import ConfigError, MissingExtra, did_you_mean
+
+FORMATS = ("gguf",)
+
+
+def export_model(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="gguf: files of llama.cpp.")] = "gguf",
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision", help="Of the LLM: f16, q8_0, q4_k_m or f32; more than once for more."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", help="GGUF file that the LLM was trained from, if not known."),
+    ] = None,
+    check: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--check", metavar="AUDIO", help="Compare with torch on this recording; repeatable."
+        ),
+    ] = None,
+    task: Annotated[str, typer.Option("--task", help="What --check asks for.")] = "asr",
+) -> None:
+    """Write a model that mooer has saved as files that llama.cpp runs.
+
+    Encoder and adapter become an mmproj file, LLM and LoRA a model file. --check prints how far
+    they are from the network that was trained.
+
+    Example: mooer models export runs/mini/last --out gguf --precision q8_0 --check a.wav
+    """
+    if to not in FORMATS:
+        raise ConfigError(f"cannot export to {to!r}: {did_you_mean(to, FORMATS)}")
+    try:
+        from mooer.export.gguf import export_gguf, known_precision
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train") from error
+
+    wanted = [known_precision(name) for name in precision or ["f16"]]
+    exported = export_gguf(folder, out, wanted, base=base)
+    for path in exported.paths:
+        typer.echo(str(path))
+    if check:
+        from mooer.cli.models import print_table
+        from mooer.export.parity import compare, table
+
+        clips = compare(folder, exported, check, task=task)
+        head, *rows = table(clips)
+        print_table(head, rows)
+        for clip in clips:
+            typer.echo(f"{clip.audio}: {clip.answer}", err=True)
+            if clip.answer_as_trained not in (None, clip.answer):
+                typer.echo(f"  without silence up to 30 s: {clip.answer_as_trained}", err=True)

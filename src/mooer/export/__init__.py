@@ -1,0 +1,1 @@
+"""Trained speech LLMs as files that other programs run."""
