@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from tests.export.saved import save_speech_llm
 from typer.testing import CliRunner
 
 from mooer.audio.wave import write_wave
@@ -37,8 +39,6 @@ def test_float32_answers_as_torch_does(small, chirp):
 
 
 def test_the_weights_of_another_model_are_seen(small, chirp, tmp_path):
-    from tests.export.saved import save_speech_llm
-
     other, _ = save_speech_llm(tmp_path, lora=False)
     [clip] = compare(other, small.exported, [chirp], max_new_tokens=4)
     assert clip.llms["f32"].logprobs.max > 0.01
@@ -49,11 +49,10 @@ def test_a_quiet_recording_is_warned_of(small, tone, tmp_path, caplog):
     [clip] = compare(small.folder, small.exported, [tmp_path / "quiet.wav"], max_new_tokens=1)
     assert "so quiet" in caplog.text
     assert clip.embeddings.max > 2e-3
+    assert clip.embeddings_floored.max < 2e-3  # which is why
 
 
 def test_a_recording_longer_than_a_window_is_refused(small, tone, tmp_path):
-    import numpy as np
-
     write_wave(tmp_path / "long.wav", np.tile(tone, 16))
     with pytest.raises(AudioError, match="cuts at 30 s"):
         compare(small.folder, small.exported, [tmp_path / "long.wav"])

@@ -33,8 +33,10 @@ from mooer.tasks.templates import parts, template
 logger = logging.getLogger(__name__)
 
 # llama.cpp takes the logarithm of at least 6e-8, Whisper of 1e-10; both then keep the 8 decades
-# below the loudest. Only if that is louder than this are their features the same.
-_QUIET = (np.log10(5.960464477539063e-08) + 8 + 4) / 4
+# below the loudest. Only if that is louder than `QUIET` are their features the same. Both numbers
+# are of features: (log10 + 4) / 4.
+FLOOR = (np.log10(5.960464477539063e-08) + 4) / 4
+QUIET = FLOOR + 8 / 4
 _CONTEXT_TOKENS = 1024  # a window, a prompt and an answer
 
 Floats = NDArray[np.float32]
@@ -68,6 +70,7 @@ class ClipParity:
 
     audio: str
     embeddings: Difference
+    embeddings_floored: Difference  # with torch as deaf to what is quiet as llama.cpp: see `FLOOR`
     answer: str  # torch's, greedy
     answer_as_trained: str | None  # torch's without that silence, where it was trained so
     llms: dict[Precision, LlmParity] = field(default_factory=dict)
@@ -79,6 +82,7 @@ class _Prompt:
 
     before: list[int]
     embeddings: Floats  # [N, W]
+    floored: Floats  # [N, W] of features that are at least FLOOR
     after: list[int]
     logprobs: Floats  # [V] of the first token
     tokens: tuple[int, ...]
@@ -120,6 +124,7 @@ def compare_model(
         ClipParity(
             str(audio),
             Difference.between(prompt.embeddings, embeddings),
+            Difference.between(prompt.floored, embeddings),
             _text(model, prompt.tokens),
             as_trained,
         )
@@ -142,13 +147,14 @@ def compare_model(
 
 def table(clips: Sequence[ClipParity]) -> Iterator[tuple[str, ...]]:
     """Rows of text: a head, then one of each recording and precision."""
-    yield ("audio", "llm", "embeddings max", "mean", "log-probs max", "mean", "text")
+    yield ("audio", "llm", "embeddings max", "mean", "floored", "log-probs max", "mean", "text")
     for clip in clips:
         for precision, llm in clip.llms.items():
             yield (
                 Path(clip.audio).name,
                 precision,
                 *(f"{x:.2g}" for x in (clip.embeddings.max, clip.embeddings.mean)),
+                f"{clip.embeddings_floored.max:.2g}",
                 *(f"{x:.2g}" for x in (llm.logprobs.max, llm.logprobs.mean)),
                 "same" if llm.answer == clip.answer else "differs",
             )
@@ -181,14 +187,17 @@ def _ask(
     if pad:
         frontend = type(frontend)(frontend.num_mels, pad_to_s=WINDOW_S)
     features = torch.from_numpy(frontend(samples))[None]
-    if pad and float(features.max()) < _QUIET:
-        logger.warning(
-            "a recording is so quiet that llama.cpp hears it otherwise than Whisper: raise its "
-            "volume before it is sent"
-        )
     embedding = model.llm.get_input_embeddings()
     with torch.no_grad():
-        audio, _ = model.embed_audio(features, torch.tensor([features.shape[1]]))
+        lengths = torch.tensor([features.shape[1]])
+        audio, _ = model.embed_audio(features, lengths)
+        floored = audio
+        if pad and float(features.max()) < QUIET:
+            logger.warning(
+                "a recording is so quiet that llama.cpp hears it otherwise than Whisper: raise its "
+                "volume before it is sent"
+            )
+            floored, _ = model.embed_audio(features.clamp(min=FLOOR), lengths)
         laid = parts(model.template, task, audio.shape[1])
         middle = next(i for i, part in enumerate(laid) if not isinstance(part, Text))
         before, after = (
@@ -204,7 +213,8 @@ def _ask(
         end = _ids(model, template(model.template).end)
         [[best]] = decode(steps, prompt, mask, search, eos_ids=end)
     logprobs = torch.log_softmax(logits[0].float(), dim=-1).numpy()
-    return _Prompt(before, audio[0].numpy(), after, logprobs, best.tokens)
+    embeddings = audio[0].numpy()
+    return _Prompt(before, embeddings, floored[0].numpy(), after, logprobs, best.tokens)
 
 
 def _answer(
