@@ -15,7 +15,7 @@ from mooer.models.encoders.sanm import SanmConfig, SanmEncoder
 CONFIGS = {
     "concat": AdapterConfig("concat", stride=2, hidden_width=12),
     "concat of 3": AdapterConfig("concat", stride=3, hidden_width=12),
-    "gated": AdapterConfig("gated", stride=4, hidden_width=12),
+    "gated": AdapterConfig("gated", stride=4, hidden_width=12, output_scale=0.5),
     "pool": AdapterConfig("pool", stride=2),
     "pool with a norm": AdapterConfig("pool", stride=2, norm=True),
     "conv": AdapterConfig("conv", stride=4, num_layers=2, num_heads=2, ffn_width=12),
@@ -193,7 +193,7 @@ def test_gated_is_its_formula():
         x = value * gate * torch.sigmoid(gate)
         x = x / (x.square().mean() + 1e-6).sqrt() * adapter.norm_mid.weight
         found = adapter(hidden, torch.tensor([6]))[0][0, i]
-        torch.testing.assert_close(found, adapter.linear2.weight @ x, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(found, 0.5 * adapter.linear2.weight @ x, atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -43,6 +43,7 @@ class AdapterConfig:
     name: str = "concat"
     stride: int = 2  # encoder frames per embedding
     hidden_width: int = 2048  # concat, gated: between the two linear layers
+    output_scale: float = 1.0  # gated: so that what it makes at first is as long as LLM embeddings
     num_layers: int = 4  # conv: of the transformer
     num_heads: int = 4  # conv
     ffn_width: int = 2560  # conv
@@ -137,6 +138,7 @@ class GatedAdapter(Adapter):
         self.linear1 = nn.Linear(in_width * config.stride, 2 * config.hidden_width, bias=False)
         self.norm_mid = nn.RMSNorm(config.hidden_width, eps=1e-6)
         self.linear2 = nn.Linear(config.hidden_width, out_width, bias=False)
+        self.output_scale = config.output_scale
 
     def num_embeddings(self, num_frames: int) -> int:
         """Groups of `stride` frames, the last filled up."""
@@ -148,7 +150,7 @@ class GatedAdapter(Adapter):
         filled = pad(hidden, (0, 0, 0, -hidden.shape[1] % self.stride))
         groups = _groups(filled, lengths, self.stride).flatten(2)
         value, gate = self.linear1(self.norm_pre(groups)).chunk(2, dim=-1)
-        embeddings = self.linear2(self.norm_mid(value * silu(gate)))
+        embeddings = self.linear2(self.norm_mid(value * silu(gate))) * self.output_scale
         return zero_after(embeddings, num_embeddings), num_embeddings
 
 
