@@ -5,7 +5,8 @@
       llm-q8_0.gguf         the LLM with LoRA added, one for each precision: `--model`
       lora.gguf             LoRA alone, for the LLM as it was: `--lora`
 
-The LLM's file has a chat template that lays out a request as the model has learned it.
+The LLM's file has a chat template that lays out a request as the model has learned it; the line
+break between a recording and the text after it is the text's, for llama.cpp puts none there.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from mooer.export.precision import FILE_TYPES, Precision, TensorType, pack, tens
 from mooer.models.lora import Lora
 from mooer.models.tensors import listed
 
-ARCHITECTURES = ("qwen2", "qwen3")  # whose rows llama.cpp has in the order of transformers
+ARCHITECTURES = ("qwen2",)  # whose rows llama.cpp has in the order of transformers
 CHAT_TEMPLATE = "tokenizer.chat_template"
 _CONVERTER = "convert_hf_to_gguf.py of llama.cpp"
 _LORA = re.compile(r"base_model\.model\.(.*)\.lora_([AB])\.weight")
@@ -66,7 +66,7 @@ class Base:
         self.architecture = str(field(self.reader, "general.architecture"))
         if self.architecture not in ARCHITECTURES:
             raise ModelError(
-                f"{path} is a {self.architecture}: of {' and '.join(ARCHITECTURES)} alone tensors "
+                f"{path} is a {self.architecture}: of {', '.join(ARCHITECTURES)} alone tensors "
                 f"can be taken over; save the model with its LLM, and use {_CONVERTER}"
             )
         self.num_blocks = int(field(self.reader, f"{self.architecture}.block_count"))
