@@ -21,7 +21,7 @@ WHISPER = {
     "extra_layers": 1,
     "pad_to_s": 30.0,
 }
-GATED = AdapterConfig("gated", stride=4, hidden_width=24)
+GATED = AdapterConfig("gated", stride=4, hidden_width=24, output_scale=0.5)
 
 
 def save_speech_llm(

@@ -34,7 +34,7 @@ def save_model(folder):
     """As `models.load.save` writes it, without the time that loading the LLM takes."""
     lora = LoraConfig(rank=RANK, alpha=8.0, dropout=0.0, targets=("q_proj", "v_proj"))
     options = {"extra_layers": 1, "pad_to_s": 30.0}
-    adapter = replace(GATED, hidden_width=128)
+    adapter = replace(GATED, hidden_width=128, output_scale=1.0)
     config = ModelConfig(
         EncoderConfig("whisper", options, "store:whisper-base"),
         LlmConfig(LLM, lora=lora),

@@ -124,7 +124,9 @@ def _encoder_tensors(encoder: WhisperEncoder) -> Iterator[tuple[str, Tensor]]:
 def _adapter_tensors(adapter: GatedAdapter) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in adapter.state_dict().items():
         stem, _, kind = name.rpartition(".")
-        yield f"{_ADAPTER[stem]}.{kind}", tensor
+        # the last layer has no bias, so the scale may come before it
+        scaled = tensor * adapter.output_scale if stem == "norm_mid" else tensor
+        yield f"{_ADAPTER[stem]}.{kind}", scaled
 
 
 def _entry(name: str, tensor: Tensor, kind: TensorType) -> Entry:
