@@ -158,6 +158,78 @@ def test_an_encoder_left_out_is_read_where_it_was(base, tmp_path):
     assert torch.equal(loss_of(load(tmp_path / "a")), loss_of(model))
 
 
+def over_released(base, folder, name="released.pth"):
+    """A model whose encoder was released; of it the second block has learned since."""
+    released = made(base)
+    torch.save(released.encoder.state_dict(), folder / name)
+    named = config(base)
+    elsewhere = EncoderConfig("sanm", named.encoder.config, str(folder / name))
+    model = build(dataclasses.replace(named, encoder=elsewhere)).eval()
+    model.adapter.load_state_dict(released.adapter.state_dict())
+    model.llm.load_state_dict(released.llm.state_dict())
+    with torch.no_grad():
+        for parameter in model.encoder.encoders[0].parameters():
+            parameter.add_(0.1)
+    return model, released
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_changed_of_a_released_encoder_is_written_alone(base, tmp_path, half):
+    model, released = over_released(base, tmp_path)
+    assert not torch.equal(loss_of(model), loss_of(released))
+    save(model, tmp_path / "a", with_encoder="changed", half=half)
+    written = load_file(tmp_path / "a" / "encoder.safetensors")
+    assert written
+    assert all(name.startswith("encoders.0.") for name in written)
+    again = load(tmp_path / "a")
+    if not half:
+        assert torch.equal(loss_of(again), loss_of(model))
+        return
+    for name in ("encoder", "adapter", "lora/adapter_model"):
+        tensors = load_file(tmp_path / "a" / f"{name}.safetensors")
+        assert {t.dtype for t in tensors.values()} == {torch.float16}
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+    torch.testing.assert_close(loss_of(again), loss_of(model), rtol=2e-3, atol=0)
+
+
+def test_an_encoder_that_has_not_changed_leaves_no_file(base, tmp_path):
+    model, released = over_released(base, tmp_path)
+    save(model, tmp_path / "a", with_encoder="changed")
+    model.encoder.load_state_dict(released.encoder.state_dict())
+    save(model, tmp_path / "a", with_encoder="changed")
+    assert not (tmp_path / "a" / "encoder.safetensors").exists()
+    assert torch.equal(loss_of(load(tmp_path / "a")), loss_of(model))
+    with pytest.raises(ModelError, match="no weights elsewhere"):
+        save(released, tmp_path / "b", with_encoder="changed")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda t, n: t.update(extra=torch.ones(1)), "unexpected: 1, extra"),
+        (
+            lambda t, n: t.update({n: torch.ones(7)}),
+            r"wrong shape: 1, encoders\.0\..* \[7\] instead",
+        ),
+        (lambda t, n: t[n].fill_(torch.nan), r"not finite: 1, encoders\.0"),
+    ],
+)
+def test_what_changed_must_be_of_the_encoder(base, tmp_path, edit, message):
+    save(over_released(base, tmp_path)[0], tmp_path / "a", with_encoder="changed")
+    path = tmp_path / "a" / "encoder.safetensors"
+    change(path, lambda tensors: edit(tensors, sorted(tensors)[0]))
+    with pytest.raises(ModelError, match=message):
+        load(tmp_path / "a")
+
+
+def test_what_float16_cannot_hold_is_told(base, tmp_path):
+    model = made(base)
+    with torch.no_grad():
+        model.adapter.linear2.bias[0] = 70_000.0
+    with pytest.raises(ModelError, match=r"ends at 65504 \(1, linear2\.bias\)"):
+        save(model, tmp_path / "a", half=True)
+
+
 def whisper(folder):
     sizes = {"width": 16, "num_heads": 2, "ffn_width": 24, "num_layers": 1, "max_frames": 200}
     return EncoderConfig("whisper", sizes)

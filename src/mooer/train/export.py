@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -65,18 +66,27 @@ def _write(
         model.owns_llm = True
     partial = target.with_name(f".{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    encoder_learned = any(name.startswith("encoder.") for name in tensors)
     try:
-        models.save(
-            model,
-            partial,
-            with_encoder=encoder_learned or recipe.model.encoder.weights is None,
-        )
+        models.save(model, partial, with_encoder=_of_encoder(recipe, model, tensors))
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return target
+
+
+def _of_encoder(
+    recipe: Recipe, model: SpeechLLM, tensors: dict[str, Tensor]
+) -> bool | Literal["changed"]:
+    """All of the encoder if all of it learned, else what did; what is released is not copied."""
+    if recipe.model.encoder.weights is None:
+        return True
+    learned = {name for name in tensors if name.startswith("encoder.")}
+    if not learned:
+        return False
+    # positions of Whisper are never learned
+    frozen = {f"encoder.{name}" for name, _ in model.encoder.named_parameters()} - learned
+    return True if frozen <= {"encoder.embed_positions.weight"} else "changed"
 
 
 def _fill(recipe: Recipe, model: SpeechLLM, tensors: dict[str, Tensor]) -> None:
