@@ -35,6 +35,16 @@ from mooer.models.released.pieces import (
     skeleton,
 )
 from mooer.models.released.places import Places, choose_llm, find, is_task, llm_width, read_task
+from mooer.models.sense_voice import FULL as FULL_SENSE_VOICE
+from mooer.models.sense_voice import SenseVoice, config_of, read_weights
+from mooer.models.sense_voice_folder import (
+    WEIGHTS,
+    holds_sense_voice,
+    read_frontend,
+    read_settings,
+    vocabulary_file,
+)
+from mooer.models.sense_voice_labels import read_vocabulary
 from mooer.models.speech_llm import ModelConfig
 from mooer.models.tensors import compare, read_shapes, read_tensors, shapes_of
 
@@ -62,7 +72,7 @@ class Report:
 def inspect(
     folder: str | os.PathLike[str], *, check_md5: bool = True, lora_alpha: float | None = None
 ) -> Report:
-    """Look at a folder: one that mooer has saved, MooER's, DeepSpeed's, peft's or an LLM's."""
+    """Look at a folder: mooer's own, MooER's, DeepSpeed's, SenseVoice's, peft's or an LLM's."""
     return _Inspection(Path(folder), check_md5, lora_alpha).report
 
 
@@ -87,6 +97,8 @@ class _Inspection:
         root = self.root
         if (root / CONFIG).is_file():
             return "a speech LLM saved by mooer", self._saved
+        if holds_sense_voice(root):
+            return "SenseVoiceSmall", self._sense_voice
         places = find(root)
         if places.tasks:
             tasks = ", ".join(places.tasks)
@@ -97,11 +109,16 @@ class _Inspection:
             else:
                 kind = "a"
             return f"{kind} speech LLM in MooER's layout, tasks: {tasks}", self._mooer
+        return self._part_kind(places.encoder)
+
+    def _part_kind(self, encoder: Path | None) -> tuple[str, Callable[[], None]]:
+        """What it is if it is no whole model."""
+        root = self.root
         if (root / LORA_CONFIG).is_file():
             return "LoRA as peft writes it, without its LLM", self._lora
         if llm_width(root):
             return "an LLM as transformers writes it", lambda: self._llm(root)
-        if (encoder := places.encoder) is not None:
+        if encoder is not None:
             return "MooER's speech encoder", lambda: self._just_encoder(encoder)
         return "nothing known", self._unknown
 
@@ -169,6 +186,29 @@ class _Inspection:
                 self._llm(folder)
         if not places.llms:
             self.report.notes.append("no LLM lies in it: give its path as llm when loading")
+
+    def _sense_voice(self) -> None:
+        settings = read_settings(self.root)
+        with self._noting():
+            read_frontend(self.root, settings)
+        vocabulary = None
+        with self._noting():
+            vocabulary = read_vocabulary(vocabulary_file(self.root))
+        path = self.root / WEIGHTS
+        tensors = read_weights(path)
+        config = config_of(settings, shapes_of(tensors))
+        with torch.device("meta"):
+            network = SenseVoice(config)
+        count = num_parameters(shapes_of(tensors))
+        known = "the released size" if count == FULL_SENSE_VOICE else "not the released size"
+        says = (
+            f"SAN-M, {settings.num_blocks} + {settings.num_tp_blocks} blocks of width "
+            f"{config.encoder.width}, {config.num_classes} classes ({known})"
+        )
+        comparison = compare(shapes_of(network.state_dict()), tensors)
+        self.report.pieces.append(Piece("network", str(path), says, count, comparison))
+        if vocabulary is not None:
+            vocabulary.require(config.num_classes)
 
     def _just_encoder(self, folder: Path) -> None:
         self._encoder(folder)
