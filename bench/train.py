@@ -278,7 +278,8 @@ def bytes_of(strategy: str, frozen: float, trained: float, num: int) -> float:
 
 def activations(layers: float, width: float, positions: float, learned: float) -> float:
     """With activation checkpointing: the input of each layer, one layer's inside, the logits."""
-    return 2 * layers * positions * width + INSIDE * positions * width + (HEAD + 6) * learned * VOCAB
+    inputs, inside = 2 * layers * positions * width, INSIDE * positions * width
+    return inputs + inside + (HEAD + 6) * learned * VOCAB
 
 
 def paper() -> None:

@@ -238,3 +238,19 @@ def test_a_full_size_lora_has_the_released_number_of_parameters():
     lora = sum(p.numel() for name, p in model.named_parameters() if ".lora_" in name)
     assert lora == 161_480_704
     assert sum(p.numel() for p in llm.parameters()) - lora == 7_615_616_512
+
+
+def test_an_llm_from_gguf_is_saved_once_its_lora_is_merged(tmp_path):
+    save_gguf(tmp_path / "llm.gguf", tiny_llm())
+    model, tokenizer = load_llm(LlmConfig(str(tmp_path / "llm.gguf"), lora=LoraConfig(rank=2)))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    merged = merge_lora(model)
+    merged.save_pretrained(tmp_path / "merged")
+    tokenizer.save_pretrained(tmp_path / "merged")
+    again, _ = load_llm(LlmConfig(str(tmp_path / "merged")))
+    ids = torch.arange(9)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(again(ids).logits, merged(ids).logits)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from mooer.cli.output import Output
     from mooer.data.manifest import Item
     from mooer.errors import MooerError
+    from mooer.infer import RecognizeOptions
+    from mooer.infer.run import Listener
+    from mooer.infer.speech_llm import SpeechLLMRecognizer
     from mooer.transcript import Transcript
 
 logger = logging.getLogger(__name__)
@@ -106,14 +111,12 @@ def transcribe(
 
     Files that are there already are not done again. Exit code 1: some inputs failed.
     """
-    from mooer.cli.batch import Job, Together, from_terminal, run_batch
+    from mooer.cli.batch import Job, Together, run_batch
     from mooer.cli.output import Output, parse_formats
-    from mooer.cli.progress import AudioProgress, Tally
     from mooer.subtitles import SubtitleOptions
 
     formats = ("json",) if as_json else parse_formats(format)
-    both = task == "asr_ast"
-    output = Output(out, formats, SubtitleOptions(bilingual=both), force)
+    output = Output(out, formats, SubtitleOptions(bilingual=task == "asr_ast"), force)
 
     def start() -> Job | Together:
         from mooer.infer import RecognizeOptions, load
@@ -140,33 +143,45 @@ def transcribe(
             parts=dict(one.partition("=")[::2] for one in part or ()),
         ).recognizer
 
-        def job(item: Item) -> Transcript:
-            with AudioProgress(item.id) as progress:
-                run = recognizer.run(from_terminal(item), options, on_progress=progress)
-                segments = []
-                for segment in run:
-                    segments.append(segment)
-                    if output.streams:
-                        print(segment.text, flush=True)  # noqa: T201
-                        if both and segment.translation:
-                            print(segment.translation, flush=True)  # noqa: T201
-            return run.transcript(segments)
-
+        job = partial(_transcribe, recognizer, options, output)
         if not isinstance(recognizer, SpeechLLMRecognizer):
             return job
-        transcribe_all = recognizer.transcribe_all
-
-        def all_jobs(items: Sequence[Item]) -> Iterator[Transcript | MooerError]:
-            """Chunks of several inputs share a batch."""
-            with Tally("transcribing") as tally:
-                found = transcribe_all(map(from_terminal, items), options)
-                for done, outcome in enumerate(found, 1):
-                    tally(done, len(items), f"{done} of {len(items)} inputs")
-                    yield outcome
-
-        return Together(job, all_jobs)
+        return Together(job, partial(_transcribe_all, recognizer, options))
 
     run_batch(inputs, output, start)
+
+
+def _transcribe(
+    recognizer: Listener, options: RecognizeOptions, output: Output, item: Item
+) -> Transcript:
+    """One input, its segments shown as they come."""
+    from mooer.cli.batch import from_terminal
+    from mooer.cli.progress import AudioProgress
+
+    with AudioProgress(item.id) as progress:
+        run = recognizer.run(from_terminal(item), options, on_progress=progress)
+        segments = []
+        for segment in run:
+            segments.append(segment)
+            if output.streams:
+                print(segment.text, flush=True)  # noqa: T201
+                if options.task == "asr_ast" and segment.translation:
+                    print(segment.translation, flush=True)  # noqa: T201
+    return run.transcript(segments)
+
+
+def _transcribe_all(
+    recognizer: SpeechLLMRecognizer, options: RecognizeOptions, items: Sequence[Item]
+) -> Iterator[Transcript | MooerError]:
+    """Chunks of several inputs share a batch."""
+    from mooer.cli.batch import from_terminal
+    from mooer.cli.progress import Tally
+
+    with Tally("transcribing") as tally:
+        found = recognizer.transcribe_all(map(from_terminal, items), options)
+        for done, outcome in enumerate(found, 1):
+            tally(done, len(items), f"{done} of {len(items)} inputs")
+            yield outcome
 
 
 def parse_temperatures(text: str) -> tuple[float, ...]:

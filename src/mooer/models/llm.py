@@ -131,7 +131,12 @@ def merge_lora(model: Any) -> Any:
     """The plain LLM with its LoRA added into the weights. ModelError if it has none."""
     if not has_lora(model):
         raise ModelError("the LLM has no LoRA to merge")
-    return model.merge_and_unload()
+    merged = model.merge_and_unload()
+    # Read from GGUF it is plain by now, but transformers still refuses to save it as quantized.
+    merged.hf_quantizer = None
+    if hasattr(merged.config, "quantization_config"):
+        del merged.config.quantization_config
+    return merged
 
 
 def has_lora(model: Any) -> bool:

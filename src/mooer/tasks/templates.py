@@ -172,7 +172,7 @@ TEMPLATES: Mapping[str, Template] = {
     "firered": Template(
         (_USER,), (_PROMPT + _REPLY,), "<|im_end|>", {"asr": _transcript("请转写音频为文字")}
     ),
-    "mini": Template((_SYSTEM + _USER,), ("\n" + _PROMPT + _REPLY,), "<|im_end|>", _MINI),
+    "mini": Template((_SYSTEM + _USER,), (_PROMPT + _REPLY,), "<|im_end|>", _MINI),
     "osum": Template((_PROMPT,), (), "<|endoftext|>", _OSUM),
     "salmonn": Template(
         ("<s>", "USER: <Speech>"), ("</Speech> " + _PROMPT + "\nASSISTANT:",), "</s>", _SALMONN

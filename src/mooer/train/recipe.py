@@ -253,8 +253,7 @@ def _check_stage(recipe: Recipe, stage: Stage) -> None:
                 stage.answer_weight or stage.ctc_weight
             ),
             f"{where} trains LoRA or the LLM with answer_weight 0, which does not ask it": (
-                stage.answer_weight == 0
-                and any(_part(p) in ("llm", "lora") for p in stage.train)
+                stage.answer_weight == 0 and any(_part(p) in ("llm", "lora") for p in stage.train)
             ),
             f"{where} has ctc_weight {stage.ctc_weight}: add ctc to its train": not ctc
             and stage.ctc_weight > 0
