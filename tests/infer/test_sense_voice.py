@@ -53,7 +53,8 @@ def test_a_folder_is_loaded_and_transcribes(folder):
     [rich] = recognizer.hear([CLIP])
     assert segment.text
     assert rich.tokens
-    assert 0.0 < segment.start_s < 0.5 < 2.5 < segment.end_s < 3.0
+    assert 0.0 < segment.start_s < 0.5
+    assert 2.5 < segment.end_s < 3.0
 
 
 def test_language_and_text_come_of_the_labels(folder):

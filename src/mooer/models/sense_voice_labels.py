@@ -140,13 +140,18 @@ class Vocabulary:
         sure = np.take_along_axis(log_probs, best[:, None], axis=1)[:, 0]
         kept = runs(best)
         kept = kept[kept >= NUM_QUERIES]
-        kinds = (LANGUAGES, EMOTIONS, EVENTS, STYLES)
-        labels = [self._label(int(best[i]), float(sure[i]), kinds[i]) for i in range(NUM_QUERIES)]
+        language, emotion, event, style = (
+            self._label(int(best[i]), float(sure[i]), kind)
+            for i, kind in enumerate((LANGUAGES, EMOTIONS, EVENTS, STYLES))
+        )
         tokens = [int(one) for one in best[kept]]
         words = [one for one in tokens if one not in self._names]
         return Rich(
             self.decode(words).strip(),
-            *labels,
+            language,
+            emotion,
+            event,
+            style,
             tokens=tuple(tokens),
             frames=tuple(int(i) - NUM_QUERIES for i in kept),
             avg_logprob=float(sure[kept].mean()) if tokens else 0.0,
