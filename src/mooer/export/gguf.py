@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _CHATML = re.compile(
     r"<\|im_start\|>system\n(?P<system>[^<]*)<\|im_end\|>\n<\|im_start\|>user\n"
-    r"<audio>\n\{prompt\}<\|im_end\|>\n<\|im_start\|>assistant\n"
+    r"<audio>\{prompt\}<\|im_end\|>\n<\|im_start\|>assistant\n"
 )
 _JINJA = (
     "{{% if messages[0]['role'] != 'system' %}}"
