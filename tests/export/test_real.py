@@ -116,5 +116,5 @@ def test_a_stock_server_says_what_torch_says(examples, tmp_path):
     assert clip.llms["f16"].answer == clip.answer
     assert clip.answer
     with stock.server(exported.llms["f16"], exported.projector) as running:
-        said = stock.answer(running, sound.read_bytes(), "\nTranscribe the speech.", NUM_TOKENS)
+        said = stock.answer(running, sound.read_bytes(), "Transcribe the speech.", NUM_TOKENS)
     assert said == clip.answer
