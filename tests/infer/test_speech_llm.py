@@ -17,9 +17,9 @@ from mooer.batch import AUDIO
 from mooer.decoding.generation import Hypothesis, SearchOptions
 from mooer.decoding.rules import max_tokens
 from mooer.errors import AudioError, ConfigError, ModelError
-from mooer.infer import RecognizeOptions, answering, speech_llm
-from mooer.infer.answering import prompt_batch
+from mooer.infer import RecognizeOptions, answering, speech_llm, torch_network
 from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.infer.torch_network import TorchNetwork, prompt_batch
 from mooer.tasks.templates import Answer
 
 CLIP = speech((0.5, 0), (3, 0.5), (0.5, 0))
@@ -81,8 +81,10 @@ class Script:
 
 def listen(small, monkeypatch, texts, samples=CLIP, *, by=None, **options):
     script = by or Script(texts)
-    monkeypatch.setattr(answering, "decode", script)
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={"mooer": "0"})
+    monkeypatch.setattr(torch_network, "decode", script)
+    recognizer = SpeechLLMRecognizer(
+        TorchNetwork(small), LoudnessVad(), name="small", versions={"mooer": "0"}
+    )
     run = recognizer.run(samples, RecognizeOptions(**options), rate_hz=16_000)
     return run.transcript(run), script
 
@@ -264,7 +266,7 @@ def text_of(ids):
 
 def test_a_batch_hears_what_each_hears_alone(small):
     samples = speech(*[(s, v) for t in (0.8, 1.6, 1.0, 0.6, 1.3) for s, v in ((t, 0.5), (1.9, 0))])
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(small), LoudnessVad(), versions={})
     texts = []
     for batch_size in (1, 4):
         options = RecognizeOptions(max_chunk_s=2.5, batch_size=batch_size, temperatures=())
@@ -279,24 +281,17 @@ def test_a_batch_hears_what_each_hears_alone(small):
 
 def test_streamed_pieces_are_the_greedy_answer_bounded_by_the_speech():
     small = SmallSpeechLLM(end=-9.0).eval()
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(small), LoudnessVad(), versions={})
     pieces = list(recognizer.stream(CLIP, rate_hz=16_000))
     search = SearchOptions(num_beams=1, max_new_tokens=max_tokens(4.0))
-    steps = answering.Answerer(small, "asr", search)
-    embeds, mask = steps._embed([CLIP])
-    [[best]] = answering.decode(
-        steps._steps,
-        embeds,
-        mask,
-        search,
-        eos_ids=steps._eos_ids,
-    )
+    network = TorchNetwork(small)
+    [[best]] = network.decode(network.prompts("asr", [CLIP]), search, [search.max_new_tokens])
     assert "".join(pieces) == ByteTokenizer().decode(best.tokens, skip_special_tokens=True)
     assert len(pieces) > 1
 
 
 def test_only_one_utterance_is_streamed(small):
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(small), LoudnessVad(), versions={})
     with pytest.raises(AudioError, match="longer than 30 s"):
         recognizer.stream(np.zeros(16_000 * 31, np.float32), rate_hz=16_000)
 
@@ -323,19 +318,19 @@ def many(tmp_path):
 
 
 def counted(monkeypatch):
-    calls, decode = [], answering.decode
+    calls, decode = [], torch_network.decode
 
     def counting(model, embeds, *args, **kwargs):
         calls.append(len(embeds))
         return decode(model, embeds, *args, **kwargs)
 
-    monkeypatch.setattr(answering, "decode", counting)
+    monkeypatch.setattr(torch_network, "decode", counting)
     return calls
 
 
 def test_many_inputs_give_the_same_texts_in_fewer_batches(small, many, monkeypatch):
     calls = counted(monkeypatch)
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(small), LoudnessVad(), name="small", versions={})
     recognizer.search = SearchOptions(num_beams=1, max_new_tokens=12)
     options = RecognizeOptions(temperatures=(), max_chunk_s=5.0)
     alone = []
@@ -359,7 +354,7 @@ def test_many_inputs_give_the_same_texts_in_fewer_batches(small, many, monkeypat
 
 
 def test_an_input_longer_than_the_window_is_decoded_as_it_is_read(small, many, monkeypatch):
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(small), LoudnessVad(), name="small", versions={})
     recognizer.search = SearchOptions(num_beams=1, max_new_tokens=4)
     options = RecognizeOptions(temperatures=(), max_chunk_s=5.0, batch_size=1)
     wanted = [recognizer.transcribe(many[i], options).text for i in (9, 10, 11)]
@@ -369,7 +364,7 @@ def test_an_input_longer_than_the_window_is_decoded_as_it_is_read(small, many, m
 
 
 def test_what_fails_in_decoding_is_of_one_input(small, many, monkeypatch):
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(small), LoudnessVad(), name="small", versions={})
     options = RecognizeOptions(temperatures=())
     lengths = []
 
@@ -391,6 +386,6 @@ def test_what_fails_in_decoding_is_of_one_input(small, many, monkeypatch):
 
 
 def test_what_fails_for_all_is_raised(small, many):
-    recognizer = SpeechLLMRecognizer(small, LoudnessVad(), name="small", versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(small), LoudnessVad(), name="small", versions={})
     with pytest.raises(ConfigError, match="no use for prompt"):
         next(recognizer.transcribe_all(many, RecognizeOptions(prompt="so")))

@@ -66,7 +66,7 @@ def test_a_folder_is_loaded_with_its_lora_merged(folder):
     recognizer = load(str(folder), num_threads=1).recognizer
     assert isinstance(recognizer, SpeechLLMRecognizer)
     assert recognizer.name == "mine"
-    assert not hasattr(recognizer.model.llm, "peft_config")
+    assert not hasattr(recognizer.network.model.llm, "peft_config")
     assert {"mooer", "torch", "transformers"} == set(recognizer.versions)
 
 
@@ -143,7 +143,7 @@ def test_a_released_folder_transcribes_and_translates_in_one_answer(tmp_path, mo
         task: load(".", task=task, num_threads=1, check_md5=False).recognizer
         for task in ("asr", "asr_ast")
     }
-    adapters = [r.model.adapter.state_dict() for r in recognizers.values()]
+    adapters = [r.network.model.adapter.state_dict() for r in recognizers.values()]
     assert any(not torch.equal(a, b) for a, b in zip(*(x.values() for x in adapters), strict=True))
     for task, recognizer in recognizers.items():
         assert recognizer.name == "pretrained_models"
@@ -196,7 +196,7 @@ def test_an_answer_is_that_of_a_straight_line_through_the_parts(tmp_path):
     root = tmp_path / "pretrained_models"
     save_mooer(root, ("asr_ast_mtl",))
     recognizer = load(str(root), task="asr_ast", num_threads=1, check_md5=False).recognizer
-    model = recognizer.model
+    model = recognizer.network.model
     utterances = [speech((s, 0.4)) for s in (1.7, 0.9)]
     prompt = (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
@@ -205,7 +205,7 @@ def test_an_answer_is_that_of_a_straight_line_through_the_parts(tmp_path):
     words = model.llm.get_input_embeddings()
     search = SearchOptions(max_new_tokens=30)
     chunks = [Chunk(samples, ((0, len(samples)),), 1.0) for samples in utterances]
-    found = Answerer(model, "asr_ast", search).answers(chunks)
+    found = Answerer(recognizer.network, "asr_ast", search).answers(chunks)
     for samples, answered in zip(utterances, found, strict=True):
         features = torch.from_numpy(model.encoder.frontend(samples))[None]
         with torch.no_grad():

@@ -9,13 +9,16 @@ import typer
 
 from mooer.errors import ConfigError, MissingExtra, did_you_mean
 
-FORMATS = ("gguf",)
+FORMATS = ("gguf", "native")
 
 
 def export_model(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)],
-    to: Annotated[str, typer.Option("--to", help="gguf: files of llama.cpp.")] = "gguf",
+    to: Annotated[
+        str,
+        typer.Option("--to", help="gguf: files of llama.cpp; native: for mooer without torch."),
+    ] = "gguf",
     precision: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,15 +37,26 @@ def export_model(
     ] = None,
     task: Annotated[str, typer.Option("--task", help="What --check asks for.")] = "asr",
 ) -> None:
-    """Write a model that mooer has saved as files that llama.cpp runs.
+    """Write a model that mooer has saved as files that llama.cpp or mooer runs without torch.
 
-    Encoder and adapter become an mmproj file, LLM and LoRA a model file. --check prints how far
-    they are from the network that was trained.
+    gguf: encoder and adapter become an mmproj file, LLM and LoRA a model file. --check prints how
+    far they are from the network that was trained.
+
+    native: a folder for `mooer transcribe --model`, in float16, with what was trained of the
+    encoder and LoRA in GGUF. The LLM stays in the store, or is copied.
 
     Example: mooer models export runs/mini/last --out gguf --precision q8_0 --check a.wav
+
+    Example: mooer models export runs/mini/last --to native --out my-model
     """
     if to not in FORMATS:
         raise ConfigError(f"cannot export to {to!r}: {did_you_mean(to, FORMATS)}")
+    if to == "native":
+        for name, value in {"--precision": precision, "--base": base, "--check": check}.items():
+            if value:
+                raise ConfigError(f"{name} is for --to gguf alone: leave it out")
+        _export_native(folder, out)
+        return
     try:
         from mooer.export.gguf import export_gguf, known_precision
     except ImportError as error:
@@ -63,3 +77,13 @@ def export_model(
             typer.echo(f"{clip.audio}: {clip.answer}", err=True)
             if clip.answer_as_trained not in (None, clip.answer):
                 typer.echo(f"  without silence up to 30 s: {clip.answer_as_trained}", err=True)
+
+
+def _export_native(folder: Path, out: Path) -> None:
+    try:
+        from mooer.export.native import export_native
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train") from error
+
+    for path in export_native(folder, out):
+        typer.echo(str(path))

@@ -27,7 +27,7 @@ from mooer.export.projector import WINDOW_S, require_runnable, write_projector
 from mooer.models.adapter import Adapter, build_adapter
 from mooer.models.encoders.base import Encoder
 from mooer.models.encoders.whisper import WhisperEncoder
-from mooer.models.load import ADAPTER, CONFIG, ENCODER, LLM, LORA, build_encoder, locate
+from mooer.models.load import ADAPTER, CONFIG, LLM, LORA, build_encoder, fill_encoder, locate
 from mooer.models.lora import Lora, read_lora, same_lora
 from mooer.models.speech_llm import ModelConfig
 from mooer.models.tensors import fill, read_tensors
@@ -138,8 +138,7 @@ def read_saved(place: Path, base: str | os.PathLike[str] | None = None) -> Saved
     encoder = build_encoder(config.encoder)
     adapter = build_adapter(config.adapter, encoder.width, opened.width)
     require_runnable(encoder, adapter)
-    if config.encoder.weights is None:
-        fill(encoder, read_tensors(place / ENCODER), place / ENCODER, "encoder")
+    fill_encoder(encoder, config.encoder, place)
     fill(adapter, read_tensors(place / ADAPTER), place / ADAPTER, "adapter")
     _warn_of_padding(encoder)
     lora = None

@@ -59,7 +59,9 @@ def load(
 
     A folder may be of a Whisper model, of a speech LLM that was trained here, or of a released
     one: where that holds a network for each task, `task` says which, without `check_md5` its files
-    need not be the published ones, and `parts` says what of it lies elsewhere: llm, encoder.
+    need not be the published ones, and `parts` says what of it lies elsewhere: llm, encoder. A
+    speech LLM of the kind that needs no torch runs without it; `parts={"engine": "torch"}`, or
+    "native", says which is to be.
 
     `llm` translates; it is fetched and loaded only when a translation is asked for. It is shown
     `context_segments` segments before the one it translates: none by default, since they mislead

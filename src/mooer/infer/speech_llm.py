@@ -1,6 +1,6 @@
 """A speech LLM as a recogniser: it transcribes, translates, or does both in one answer.
 
-    recognizer = SpeechLLMRecognizer(speech_llm, vad, name="mooer", versions={})
+    recognizer = SpeechLLMRecognizer(TorchNetwork(model), vad, name="mooer", versions={})
     recognizer.transcribe("talk.mp3", RecognizeOptions(task="asr_ast"))
 
 A chunk of speech is one segment: the network says no times.
@@ -8,6 +8,7 @@ A chunk of speech is one segment: the network says no times.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,6 +21,8 @@ from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave, read_wave
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
+from mooer.engines.speech_llm import SpeechLLM as NativeSpeechLLM
+from mooer.engines.speech_llm import why_not
 from mooer.errors import (
     AudioError,
     ConfigError,
@@ -28,21 +31,31 @@ from mooer.errors import (
     MooerError,
     did_you_mean,
 )
-from mooer.infer.answering import Answered, Answerer, SpeechLLM, language_of
+from mooer.infer.answering import Answered, Answerer, Network, language_of
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, batches
+from mooer.infer.native_network import NativeNetwork
 from mooer.infer.pool import transcripts
 from mooer.infer.run import Listener, OnProgress, Run
+from mooer.infer.torch_network import SpeechLLM, TorchNetwork
 from mooer.tasks.templates import tasks
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript
+
+logger = logging.getLogger(__name__)
 
 MAX_S = 30.0  # what such models are trained on
 SEARCH = SearchOptions(max_new_tokens=500)  # as MooER decodes; the length of the speech bounds it
 CONFIG = "mooer.yaml"  # of our own layout (models.load)
 ADAPTER = "adapter_project.pt"  # of MooER's (models.released)
 _RELEASED_NAMES = {"asr": "asr", "ast": "ast", "asr_ast": "asr_ast_mtl"}  # our tasks and its
-PARTS: Mapping[str, Callable[[str], Any]] = {"llm": str, "encoder": str, "lora_alpha": float}
+PARTS: Mapping[str, Callable[[str], Any]] = {
+    "llm": str,
+    "encoder": str,
+    "lora_alpha": float,
+    "engine": str,  # one of ENGINES
+}
+ENGINES = ("native", "torch")
 _TOGETHER = 8  # batches of chunks of several inputs that are held at once
 _AHEAD = 4  # batches that are read at once, so that chunks of like length go together
 
@@ -56,7 +69,7 @@ class SpeechLLMRecognizer(Listener):
 
     def __init__(
         self,
-        model: SpeechLLM,
+        network: Network[Any],
         vad: SpeechModel,
         *,
         name: str = "",
@@ -64,7 +77,7 @@ class SpeechLLMRecognizer(Listener):
         search: SearchOptions = SEARCH,
     ) -> None:
         super().__init__(vad, name=name, versions=versions)
-        self.model = model
+        self.network = network
         self.search = search
 
     def run(
@@ -128,8 +141,8 @@ class SpeechLLMRecognizer(Listener):
             )
         return self._answerer(options).stream(samples)
 
-    def _answerer(self, options: RecognizeOptions) -> Answerer:
-        known = tasks(self.model.template)
+    def _answerer(self, options: RecognizeOptions) -> Answerer[Any]:
+        known = tasks(self.network.template)
         if options.task not in known:
             raise ConfigError(
                 f"the speech LLM {self.name} was not trained for the task {options.task}: "
@@ -140,7 +153,7 @@ class SpeechLLMRecognizer(Listener):
                 raise ConfigError(f"a speech LLM has no use for {name}: leave it out")
         search = replace(self.search, num_beams=options.beam_size or self.search.num_beams)
         return Answerer(
-            self.model,
+            self.network,
             options.task,
             search,
             language=options.language and find_language(options.language),
@@ -168,16 +181,38 @@ def load_speech_llm(
     check_md5: bool = True,
     parts: Mapping[str, str] | None = None,
 ) -> SpeechLLMRecognizer:
-    """The speech LLM of a folder, on the GPU in bfloat16 if there is one.
+    """The speech LLM of a folder, without torch if it can be run so.
 
-    `task` chooses among the networks of a released folder; without `check_md5` its files need not
-    be the published ones; `parts` says what of it lies elsewhere (see `PARTS`). ConfigError for
-    another part, ModelError lists what does not fit.
+    In torch it runs on the GPU in bfloat16 if there is one. `task` chooses among the networks of a
+    released folder; without `check_md5` its files need not be the published ones; `parts` says what
+    of it lies elsewhere, and the `engine` (see `PARTS`, `ENGINES`). ConfigError for another part,
+    ModelError lists what does not fit.
     """
     places = _places(parts or {})
+    wanted = places.pop("engine", None)
+    is_ours = (folder / CONFIG).is_file()
+    reason = why_not(folder) if is_ours else "it is a released one, which runs in torch alone"
+    if wanted == "native" and reason is not None:
+        raise ModelError(f"{folder} cannot be run without torch: {reason}")
+    if wanted == "torch" or reason is not None:
+        logger.info("%s runs in torch: %s", folder.name, reason or "as asked for")
+        model = _load_in_torch(folder, task, num_threads, check_md5, places)
+        network: Network[Any] = TorchNetwork(model)
+        packages = ("torch", "transformers")
+    else:
+        logger.info("%s runs on CTranslate2 and llama.cpp, without torch", folder.name)
+        network = NativeNetwork(NativeSpeechLLM(folder, num_threads=num_threads))
+        packages = ("ctranslate2", "xllamacpp")
+    versions = {name: version(name) for name in ("mooer", *packages)}
+    return SpeechLLMRecognizer(network, vad, name=folder.resolve().name, versions=versions)
+
+
+def _load_in_torch(
+    folder: Path, task: str, num_threads: int | None, check_md5: bool, places: dict[str, Any]
+) -> SpeechLLM:
     try:
         import torch
-        import transformers
+        import transformers  # noqa: F401
     except ImportError as error:
         raise MissingExtra(error.name or "torch", "train") from error
     if num_threads:
@@ -188,25 +223,21 @@ def load_speech_llm(
     if (folder / CONFIG).is_file():
         from mooer.models.load import load
 
-        model = load(folder, device, dtype, merge=True)
-    else:
-        from mooer.models.released import ReleasedOptions, load_released
+        return load(folder, device, dtype, merge=True)
+    from mooer.models.released import ReleasedOptions, load_released
 
-        name = choose_task(_released_tasks(folder), task, folder)
-        options = ReleasedOptions(task=name, check_md5=check_md5, dtype=dtype, **places)
-        model = load_released(folder.resolve(), options, device)
-    versions = {
-        "mooer": version("mooer"),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-    return SpeechLLMRecognizer(model, vad, name=folder.resolve().name, versions=versions)
+    name = choose_task(_released_tasks(folder), task, folder)
+    options = ReleasedOptions(task=name, check_md5=check_md5, dtype=dtype, **places)
+    return load_released(folder.resolve(), options, device)
 
 
 def _places(parts: Mapping[str, str]) -> dict[str, Any]:
     for name in parts:
         if name not in PARTS:
             raise ConfigError(f"unknown part {name!r}: {did_you_mean(name, PARTS)}")
+    engine = parts.get("engine", ENGINES[0])
+    if engine not in ENGINES:
+        raise ConfigError(f"unknown engine {engine!r}: {did_you_mean(engine, ENGINES)}")
     try:
         return {name: PARTS[name](value) for name, value in parts.items()}
     except ValueError as error:
@@ -248,7 +279,7 @@ class _SpeechRun(Run):
         source: Source,
         options: RecognizeOptions,
         on_progress: OnProgress | None,
-        answerer: Answerer,
+        answerer: Answerer[Any],
     ) -> None:
         super().__init__(recognizer, wave, source, options, on_progress)
         self._answerer = answerer
@@ -287,7 +318,7 @@ class _SpeechRun(Run):
         )
 
 
-def by_length(answerer: Answerer, chunks: Sequence[Chunk], size: int) -> list[Answered]:
+def by_length(answerer: Answerer[Any], chunks: Sequence[Chunk], size: int) -> list[Answered]:
     """Answers to chunks in their order, decoded in batches of like length."""
     order = [int(i) for i in np.argsort([-chunk.duration_s for chunk in chunks], kind="stable")]
     found: dict[int, Answered] = {}

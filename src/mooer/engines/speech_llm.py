@@ -1,0 +1,260 @@
+"""Speech LLMs that mooer has saved, without torch: Whisper's encoder, the gated adapter, a GGUF.
+
+    model = SpeechLLM(folder)
+    [prompt] = model.prompts("asr", [samples])
+    [answer] = model.llm.generate([prompt], GenerateOptions(stop_ids=model.stop_ids))
+    print(read_answer(model.template, "asr", model.llm.decode(answer.tokens)))
+
+The folder is the one of `mooer.models.load`; LoRA is read from `lora.gguf` in it. The encoder runs
+on CTranslate2 (`whisper_encoder`), the adapter in numpy, the LLM on llama.cpp (`embedding_llm`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mooer.audio.frontend import LogMel
+from mooer.config import from_mapping, read_yaml
+from mooer.engines.embedding_llm import EmbeddingLLM, Prompt
+from mooer.engines.gated_adapter import AdapterOptions, GatedAdapter
+from mooer.engines.llm import find_gguf
+from mooer.engines.whisper_encoder import WhisperEncoder
+from mooer.errors import ModelError, MooerError
+from mooer.store import located
+from mooer.tasks.layout import Text
+from mooer.tasks.templates import parts, template
+
+Floats = NDArray[np.float32]
+
+CONFIG = "mooer.yaml"
+ENCODER = "encoder.safetensors"
+ADAPTER = "adapter.safetensors"
+LORA = "lora.gguf"
+_LLM = "llm"  # path of an LLM that is in the folder
+_CONTEXT_TOKENS = 8192  # of all that is answered together
+_NUM_SEQUENCES = 16
+
+
+@dataclass(frozen=True)
+class WhisperOptions:
+    """The encoder's section `config`, as `mooer.models.encoders.whisper` writes it."""
+
+    num_mels: int = 80
+    width: int = 512
+    num_heads: int = 8
+    ffn_width: int = 2048
+    num_layers: int = 6
+    max_frames: int = 1500
+    pad_to_s: float | None = None
+    extra_layers: int = 0
+    stored_layers: int = 0  # of training
+    final_norm: bool = True
+    dropout: float = 0.0  # of training
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Which encoder, and where its released weights are."""
+
+    name: str
+    config: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class LlmOptions:
+    """Where the LLM is, and whether there is LoRA for it."""
+
+    path: str
+    dtype: str = "float32"  # of torch
+    lora: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SpeechLLMOptions:
+    """`mooer.yaml` in the folder of a saved model."""
+
+    encoder: EncoderOptions
+    llm: LlmOptions
+    adapter: AdapterOptions = field(default_factory=AdapterOptions)
+    adapter_weights: str | None = None  # where training began
+    template: str = "mooer"
+    ctc: dict[str, Any] | None = None  # a head that is not used to answer
+
+
+class SpeechLLM:
+    """A saved speech LLM in memory; one call at a time.
+
+    `compute_type` is that of the encoder, by CTranslate2's names; `exact` computes the LLM's
+    attention in float32. ModelError says what this engine can run, or lists what does not fit.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        num_threads: int | None = None,
+        compute_type: str = "int8",
+        context_tokens: int = _CONTEXT_TOKENS,
+        exact: bool = False,
+    ) -> None:
+        options = read_options(folder)
+        if reason := why_not(folder):
+            raise ModelError(f"{folder} cannot be run without torch: {reason}")
+        self.template = options.template
+        whisper = from_mapping(WhisperOptions, options.encoder.config, where="encoder whisper")
+        own = folder / ENCODER
+        self._encoder = WhisperEncoder(
+            _released(options.encoder),
+            weights=own if own.is_file() else None,
+            compute_type=compute_type,
+            num_threads=num_threads or 0,
+        )
+        _check(self._encoder, whisper, folder)
+        self.frontend = LogMel(whisper.num_mels, pad_to_s=whisper.pad_to_s)
+        self.llm = EmbeddingLLM(
+            llm_file(options.llm.path, folder),
+            lora=folder / LORA if options.llm.lora is not None else None,
+            num_threads=num_threads,
+            context_tokens=context_tokens,
+            num_sequences=_NUM_SEQUENCES,
+            exact=exact,
+        )
+        try:
+            self._adapter = GatedAdapter(
+                folder / ADAPTER, options.adapter, self._encoder.width, self.llm.width
+            )
+        except ModelError:
+            self.llm.close()
+            raise
+
+    @functools.cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """The id that ends an answer, as the template has it; ModelError if there is none."""
+        end = template(self.template).end
+        ids = self.llm.encode(end)
+        if len(ids) != 1:
+            raise ModelError(
+                f"{self.llm.path.name} knows no token {end!r}, with which answers of the template "
+                f"{self.template} end: it is not the LLM of this model"
+            )
+        return frozenset(ids)
+
+    def encode(self, utterances: Sequence[Floats]) -> list[Floats]:
+        """Embeddings [N, W] of utterances [T] at 16 kHz.
+
+        AudioError if one is too short for a frame, ModelError if one is too long for the encoder.
+        """
+        frames = self._encoder.encode([self.frontend(samples) for samples in utterances])
+        return [self._adapter(one) for one in frames]
+
+    def prompts(self, task: str, utterances: Sequence[Floats]) -> list[Prompt]:
+        """What a task asks of each utterance [T], for `llm`. ConfigError for an unknown task."""
+        found: list[Prompt] = []
+        for embeddings in self.encode(utterances):
+            prompt: list[Sequence[int] | Floats] = []
+            for part in parts(self.template, task, len(embeddings)):
+                prompt.append(self.llm.encode(part.text) if isinstance(part, Text) else embeddings)
+            found.append(prompt)
+        return found
+
+    def close(self) -> None:
+        """Give the LLM's memory back; the model cannot be used afterwards."""
+        self.llm.close()
+
+    def __enter__(self) -> SpeechLLM:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_options(folder: Path) -> SpeechLLMOptions:
+    """`mooer.yaml` of a folder; ModelError if there is none, ConfigError for an unknown key."""
+    if not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder} holds no {CONFIG}: it is no model that mooer has saved")
+    return read_yaml(SpeechLLMOptions, folder / CONFIG)
+
+
+def why_not(folder: Path, *, lora: bool = True) -> str | None:
+    """Why this engine cannot run a saved model, in a sentence; None if it can.
+
+    What the model names in the store is fetched. Without `lora` it is not asked whether LoRA is
+    there in GGUF.
+    """
+    try:
+        options = read_options(folder)
+        if faults := list(_foreign(options)):
+            return faults[0]
+        if lora and options.llm.lora is not None and not (folder / LORA).is_file():
+            return f"its LoRA is not there as {LORA}: `mooer models export --to native` writes it"
+        _released(options.encoder)
+        llm_file(options.llm.path, folder)
+    except MooerError as error:
+        return str(error)
+    return None
+
+
+def _foreign(options: SpeechLLMOptions) -> Iterator[str]:
+    """What of a model is of another kind than this engine knows."""
+    encoder = options.encoder
+    if encoder.name != "whisper":
+        yield f"its encoder is {encoder.name}, and only whisper runs on CTranslate2"
+    elif not from_mapping(WhisperOptions, encoder.config, where="encoder whisper").final_norm:
+        yield "its encoder has no last norm (final_norm: false), which CTranslate2 always has"
+    if options.adapter.name != "gated":
+        yield f"its adapter is {options.adapter.name}, and only gated is known"
+    template(options.template)
+
+
+def _released(options: EncoderOptions) -> Path:
+    """The folder of the released Whisper; ModelError if the model has none, or another format."""
+    if options.weights is None:
+        raise ModelError(
+            f"all of its encoder is in the folder, and CTranslate2 needs the released Whisper "
+            f"beside it: name that in {CONFIG} as encoder.weights, say store:whisper-base"
+        )
+    place = located(options.weights)
+    folder = place.parent if place.name == "model.bin" else place
+    if not (folder / "model.bin").is_file():
+        raise ModelError(f"its encoder is made of {place}, which holds no model.bin of CTranslate2")
+    return folder
+
+
+def llm_file(path: str, folder: Path) -> Path:
+    """The GGUF that `mooer.yaml` in a folder names; ModelError if it names something else."""
+    place = folder / _LLM if path == _LLM else located(path)
+    if (place / "config.json").is_file():
+        raise ModelError(f"its LLM {path} is in the format of transformers, and not a GGUF file")
+    return find_gguf(place)
+
+
+def _check(encoder: WhisperEncoder, options: WhisperOptions, folder: Path) -> None:
+    """ModelError if weights are of other sizes than `mooer.yaml` says."""
+    # Blocks that were added and have not learned change nothing, and are not in the weights.
+    layers = (options.num_layers, options.num_layers + options.extra_layers)
+    found = {
+        "num_mels": (encoder.num_mels, (options.num_mels,)),
+        "width": (encoder.width, (options.width,)),
+        "max_frames": (encoder.max_frames, (options.max_frames,)),
+        "num_layers": (encoder.num_layers, layers),
+    }
+    for name, (got, wanted) in found.items():
+        if got not in wanted:
+            raise ModelError(
+                f"the encoder of {folder} has {name} {got}, but {CONFIG} says "
+                f"{' or '.join(map(str, sorted(set(wanted))))}: they are not of one model"
+            )
