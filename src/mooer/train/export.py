@@ -67,7 +67,7 @@ def _write(
     partial = target.with_name(f".{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        models.save(model, partial, with_encoder=_of_encoder(recipe, model, tensors))
+        models.save(model, partial, with_encoder=_of_encoder(model, tensors))
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:
@@ -75,18 +75,17 @@ def _write(
     return target
 
 
-def _of_encoder(
-    recipe: Recipe, model: SpeechLLM, tensors: dict[str, Tensor]
-) -> bool | Literal["changed"]:
-    """All of the encoder if all of it learned, else what did; what is released is not copied."""
-    if recipe.model.encoder.weights is None:
+def _of_encoder(model: SpeechLLM, tensors: dict[str, Tensor]) -> bool | Literal["changed"]:
+    """All of the encoder if all of it learned, else what changed since it was released.
+
+    That may have been before this run, in the model that it went on from.
+    """
+    if model.config is None or model.config.encoder.weights is None:
         return True
-    learned = {name for name in tensors if name.startswith("encoder.")}
-    if not learned:
-        return False
     # positions of Whisper are never learned
-    frozen = {f"encoder.{name}" for name, _ in model.encoder.named_parameters()} - learned
-    return True if frozen <= {"encoder.embed_positions.weight"} else "changed"
+    names = {f"encoder.{name}" for name, _ in model.encoder.named_parameters()}
+    frozen = names - set(tensors) - {"encoder.embed_positions.weight"}
+    return "changed" if frozen else True
 
 
 def _fill(recipe: Recipe, model: SpeechLLM, tensors: dict[str, Tensor]) -> None:
