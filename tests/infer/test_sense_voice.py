@@ -1,7 +1,12 @@
 """A small random SenseVoice as a recogniser: segments, labels, batches, and what is refused."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import torch
 from tests.fakes import LoudnessVad, speech
 from tests.models import sense_voice_folder
 
@@ -10,6 +15,7 @@ from mooer.infer import RecognizeOptions
 from mooer.infer.sense_voice import SenseVoiceRecognizer, load_sense_voice
 from mooer.models.sense_voice_folder import VOCABULARY
 from mooer.models.sense_voice_labels import LANGUAGE_QUERIES, STYLE_QUERIES, read_vocabulary
+from mooer.models.sense_voice_onnx import export_onnx
 
 CLIP = speech((0.5, 0), (2, 0.5), (0.5, 0))
 
@@ -158,4 +164,34 @@ def test_a_file_that_is_missing_is_named(folder, tmp_path, name):
     bare = sense_voice_folder.save(tmp_path / "bare")
     (bare / name).unlink()
     with pytest.raises(ModelError, match=name):
+        load_sense_voice(bare, LoudnessVad())
+
+
+def test_a_folder_with_onnx_says_the_same_without_torch(folder, tmp_path):
+    export_onnx(folder, tmp_path / "onnx")
+    recognizer = load_sense_voice(tmp_path / "onnx", LoudnessVad(), num_threads=1)
+    assert set(recognizer.versions) == {"mooer", "onnxruntime"}
+    on_torch = load_sense_voice(folder, LoudnessVad(), num_threads=1)
+    clips = [CLIP, CLIP[:20_000]]
+    for one, other in zip(recognizer.hear(clips), on_torch.hear(clips), strict=True):
+        assert one.tokens == other.tokens
+        assert one.avg_logprob == pytest.approx(other.avg_logprob, abs=1e-4)
+    program = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from mooer.infer.sense_voice import load_sense_voice\n"
+        f"recognizer = load_sense_voice(Path({str(tmp_path / 'onnx')!r}), None)\n"
+        "recognizer.hear([np.ones(8000, np.float32)])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_vocabulary_that_is_not_of_the_network_is_refused(folder, tmp_path):
+    bare = sense_voice_folder.save(tmp_path / "bare")
+    tensors = torch.load(bare / "model.pt", weights_only=True)
+    for name in ("weight", "bias"):
+        tensors[f"ctc.ctc_lo.{name}"] = tensors[f"ctc.ctc_lo.{name}"][:300]
+    torch.save(tensors, tmp_path / "model.pt")
+    shutil.move(tmp_path / "model.pt", bare / "model.pt")
+    with pytest.raises(ModelError, match="400 pieces, but the network 300 classes"):
         load_sense_voice(bare, LoudnessVad())

@@ -9,10 +9,13 @@ import yaml
 from tests.models import sense_voice_folder
 from tests.models.sense_voice_folder import TOOL, golden_network, read_golden
 
+from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.errors import ModelError
+from mooer.models.onnx_file import Graph
 from mooer.models.released import inspect
 from mooer.models.sense_voice import FULL, SenseVoice, SenseVoiceConfig, load
 from mooer.models.sense_voice_folder import (
+    ONNX,
     VOCABULARY,
     holds_sense_voice,
     read_frontend,
@@ -27,6 +30,7 @@ from mooer.models.sense_voice_labels import (
     read_vocabulary,
     runs,
 )
+from mooer.models.sense_voice_onnx import export_onnx, write_onnx
 from mooer.models.tensors import shapes_of
 
 UTTERANCES = [TOOL.features()[i, :n] for i, n in enumerate(TOOL.LENGTHS)]
@@ -299,3 +303,72 @@ def test_the_vocabulary_may_have_another_name_if_it_is_the_only_one(folder):
     shutil.copy(folder / "mine.bpe.model", folder / "other.bpe.model")
     with pytest.raises(ModelError, match="is missing"):
         vocabulary_file(folder)
+
+
+# --- ONNX -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(whole, tmp_path_factory):
+    out = tmp_path_factory.mktemp("onnx") / "SenseVoiceSmall"
+    export_onnx(whole, out)
+    return out
+
+
+@pytest.mark.parametrize(("language", "style"), TOOL.QUERIES)
+def test_the_exported_network_says_what_funasr_says(golden, exported, language, style):
+    engine = SenseVoiceOnnx(exported / ONNX)
+    assert engine.num_classes == len(golden["pieces"])
+    said = engine.log_probs(UTTERANCES, *rows(language, style))
+    wanted = golden[f"log_probs_{language}_{style}"]
+    for got, expected, length in zip(said, wanted, TOOL.LENGTHS, strict=True):
+        assert got.shape[0] == 4 + length
+        np.testing.assert_allclose(got[:, TOOL.CLASSES], expected[: 4 + length], atol=1e-4)
+
+
+def test_an_exported_folder_is_whole_without_the_weights(exported):
+    assert sorted(path.name for path in exported.iterdir()) == sorted(
+        [ONNX, "config.yaml", "am.mvn", VOCABULARY]
+    )
+    assert inspect(exported).usable
+
+
+def test_a_folder_that_is_not_whole_is_not_exported(folder, tmp_path):
+    (folder / "am.mvn").unlink()
+    with pytest.raises(ModelError, match=r"am\.mvn is missing"):
+        export_onnx(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_logits_are_normalised_and_other_networks_refused(tmp_path):
+    def save(name, output):
+        graph = Graph()
+        speech = graph.input("speech", np.float32, ["batch", "frames", 3])
+        lengths = graph.input("speech_lengths", np.int32, ["batch"])
+        graph.input("language", np.int32, ["batch"])
+        graph.input("textnorm", np.int32, ["batch"])
+        graph.output(speech, output, np.float32, ["batch", "frames", "classes"])
+        graph.output(lengths, "encoder_out_lens", np.int32, ["batch"])
+        graph.write(tmp_path / name)
+        return tmp_path / name
+
+    features = [np.float32([[1, 2, 3], [4, 4, 4]]), np.float32([[0, 1, 9]])]
+    as_they_are = SenseVoiceOnnx(save("log_probs.onnx", "log_probs")).log_probs(features, 0, 15)
+    np.testing.assert_array_equal(as_they_are[1], features[1])
+    logits = SenseVoiceOnnx(save("logits.onnx", "ctc_logits"))
+    assert logits.num_classes == 3
+    for got, one in zip(logits.log_probs(features, 0, 15), features, strict=True):
+        expected = torch.from_numpy(one).log_softmax(-1).numpy()
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+    with pytest.raises(ModelError, match="is no SenseVoice: it reads speech"):
+        SenseVoiceOnnx(save("other.onnx", "pitch"))
+    (tmp_path / "broken.onnx").write_bytes(b"no")
+    with pytest.raises(ModelError, match="not a usable ONNX file"):
+        SenseVoiceOnnx(tmp_path / "broken.onnx")
+
+
+def test_a_file_that_onnx_cannot_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mooer.models.onnx_file._MAX_BYTES", 1000)
+    with pytest.raises(ModelError, match=r"an ONNX file holds 1000"):
+        write_onnx(golden_network(), tmp_path / ONNX)
+    assert not (tmp_path / ONNX).exists()

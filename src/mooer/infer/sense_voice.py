@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from mooer.audio.frontend import Frontend
 from mooer.audio.vad import Samples, SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, open_wave
+from mooer.engines.llm import usable_cores
+from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.errors import ConfigError, MissingExtra
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, batches
 from mooer.infer.run import Listener, OnProgress, Run
-from mooer.models.sense_voice_folder import read_frontend, read_settings, vocabulary_file
+from mooer.models.sense_voice_folder import ONNX, read_frontend, read_settings, vocabulary_file
 from mooer.models.sense_voice_labels import (
     LANGUAGE_QUERIES,
     STYLE_QUERIES,
@@ -41,7 +43,12 @@ _NOT_SPEECH = "nospeech"
 
 
 class Network(Protocol):
-    """SenseVoice on torch or on a faster runtime."""
+    """SenseVoice on torch or on onnxruntime."""
+
+    @property
+    def num_classes(self) -> int | None:
+        """V, if it is known before anything is heard."""
+        ...
 
     def log_probs(
         self, features: Sequence[NDArray[np.float32]], language: int, style: int
@@ -120,9 +127,27 @@ class SenseVoiceRecognizer(Listener):
 def load_sense_voice(
     folder: Path, vad: SpeechModel, *, num_threads: int | None = None
 ) -> SenseVoiceRecognizer:
-    """The released folder on torch, on the GPU if there is one. ModelError lists what is off."""
+    """The released folder, on onnxruntime if it holds a model.onnx, else on torch.
+
+    torch runs on the GPU if there is one. ModelError lists what is missing or does not fit.
+    """
     vocabulary = read_vocabulary(vocabulary_file(folder))
     frontend = read_frontend(folder, read_settings(folder))
+    versions = {"mooer": version("mooer")}
+    network: Network
+    if (folder / ONNX).is_file():
+        network = SenseVoiceOnnx(folder / ONNX, num_threads=num_threads or usable_cores())
+        versions["onnxruntime"] = version("onnxruntime")
+    else:
+        network = _on_torch(folder, num_threads)
+        versions["torch"] = version("torch")
+    if network.num_classes is not None:
+        vocabulary.require(network.num_classes)
+    name = folder.resolve().name
+    return SenseVoiceRecognizer(network, frontend, vocabulary, vad, name=name, versions=versions)
+
+
+def _on_torch(folder: Path, num_threads: int | None) -> Network:
     try:
         import torch
 
@@ -131,11 +156,7 @@ def load_sense_voice(
         raise MissingExtra(error.name or "torch", "train") from error
     if num_threads:
         torch.set_num_threads(num_threads)
-    network = load(folder, "cuda" if torch.cuda.is_available() else "cpu")
-    vocabulary.require(network.config.num_classes)
-    versions = {"mooer": version("mooer"), "torch": torch.__version__}
-    name = folder.resolve().name
-    return SenseVoiceRecognizer(network, frontend, vocabulary, vad, name=name, versions=versions)
+    return load(folder, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 class _SenseVoiceRun(Run):

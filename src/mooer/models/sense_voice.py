@@ -35,7 +35,8 @@ from mooer.models.tensors import (
 
 FULL = 233_999_167  # parameters of the released one
 
-_EVENT, _EMOTION, _ROWS = 1, 2, 16  # of `embed`; the others are in `sense_voice_labels`
+EVENT, EMOTION = 1, 2  # rows of `embed`; the others are in `sense_voice_labels`
+_ROWS = 16
 _EPS = 1e-5
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # what training code puts weights in
 
@@ -54,6 +55,7 @@ class SenseVoice(nn.Module):
     def __init__(self, config: SenseVoiceConfig) -> None:
         super().__init__()
         self.config = config
+        self.num_classes = config.num_classes
         self.encoder = SanmEncoder(config.encoder)
         self.embed = nn.Embedding(_ROWS, self.encoder.frontend.num_mels)
         self.ctc = nn.ModuleDict({"ctc_lo": nn.Linear(config.encoder.width, config.num_classes)})
@@ -62,7 +64,7 @@ class SenseVoice(nn.Module):
         self, features: Tensor, lengths: Tensor, language: Tensor, style: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Shape: [B, F, M], lengths [B], rows of `embed` [B] and [B] -> [B, 4 + F, V], [B]."""
-        asked = torch.full_like(language, _EVENT), torch.full_like(language, _EMOTION)
+        asked = torch.full_like(language, EVENT), torch.full_like(language, EMOTION)
         queries = self.embed(torch.stack([language, *asked, style], dim=1))
         frames = torch.cat([queries, features.to(queries.dtype)], dim=1)
         hidden, hidden_lengths = self.encoder(frames, lengths + NUM_QUERIES)

@@ -17,6 +17,7 @@ from mooer.audio.frontend import KaldiLfr
 from mooer.errors import ModelError
 
 WEIGHTS = "model.pt"
+ONNX = "model.onnx"  # in place of the weights, for onnxruntime
 CONFIG = "config.yaml"
 CMVN = "am.mvn"
 VOCABULARY = "chn_jpn_yue_eng_ko_spectok.bpe.model"
@@ -38,9 +39,11 @@ class Settings:
     kernel: int
 
 
-def holds_sense_voice(folder: Path, weights: str = WEIGHTS) -> bool:
+def holds_sense_voice(folder: Path) -> bool:
     """Whether a folder looks like SenseVoiceSmall: weights, and a config.yaml that names it."""
-    if not (folder / weights).is_file() or not (folder / CONFIG).is_file():
+    if not (folder / WEIGHTS).is_file() and not (folder / ONNX).is_file():
+        return False
+    if not (folder / CONFIG).is_file():
         return False
     try:
         return _yaml(folder / CONFIG).get("model") == _NAME

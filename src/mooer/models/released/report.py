@@ -38,6 +38,7 @@ from mooer.models.released.places import Places, choose_llm, find, is_task, llm_
 from mooer.models.sense_voice import FULL as FULL_SENSE_VOICE
 from mooer.models.sense_voice import SenseVoice, config_of, read_weights
 from mooer.models.sense_voice_folder import (
+    ONNX,
     WEIGHTS,
     holds_sense_voice,
     read_frontend,
@@ -46,7 +47,7 @@ from mooer.models.sense_voice_folder import (
 )
 from mooer.models.sense_voice_labels import read_vocabulary
 from mooer.models.speech_llm import ModelConfig
-from mooer.models.tensors import compare, read_shapes, read_tensors, shapes_of
+from mooer.models.tensors import Comparison, compare, read_shapes, read_tensors, shapes_of
 
 _SANM_WIDTH = 512  # of the encoder that an adapter is for, where none lies beside it
 
@@ -195,6 +196,11 @@ class _Inspection:
         with self._noting():
             vocabulary = read_vocabulary(vocabulary_file(self.root))
         path = self.root / WEIGHTS
+        if not path.is_file():
+            says = "a network for onnxruntime, whose tensors are not looked at"
+            piece = Piece("network", str(self.root / ONNX), says, 0, Comparison())
+            self.report.pieces.append(piece)
+            return
         tensors = read_weights(path)
         config = config_of(settings, shapes_of(tensors))
         with torch.device("meta"):

@@ -1,0 +1,157 @@
+"""Write ONNX files (onnx.proto, IR 8, opset 17) with nothing but numpy.
+
+    graph = Graph()
+    x = graph.input("x", np.float32, ["B", 3])
+    graph.output(graph.op("MatMul", x, graph.constant(weight)), "y", np.float32, ["B", 5])
+    graph.write(path)
+
+A message of protobuf is a list of pieces, so that weights are never copied into one another.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from mooer.errors import ModelError
+from mooer.files import write_whole
+
+_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
+_OPSET, _IR = 17, 8
+_MAX_BYTES = 2**31 - 1  # of one message of protobuf
+
+Pieces = list[bytes | memoryview]
+Shape = Sequence[int | str]  # a letter where the length is known at run time alone
+
+
+class Graph:
+    """Nodes in the order in which they are computed; every value goes by its name."""
+
+    def __init__(self) -> None:
+        self._nodes: Pieces = []
+        self._constants: Pieces = []
+        self._inputs: Pieces = []
+        self._outputs: Pieces = []
+        self._num = 0
+
+    def input(self, name: str, dtype: DTypeLike, shape: Shape) -> str:
+        """A value that is given at run time."""
+        self._inputs += _message(11, _value(name, dtype, shape))
+        return name
+
+    def output(self, value: str, name: str, dtype: DTypeLike, shape: Shape) -> None:
+        """Give out a value under this name."""
+        self._node("Identity", [value], [name], {})
+        self._outputs += _message(12, _value(name, dtype, shape))
+
+    def constant(self, array: NDArray[Any]) -> str:
+        """Numbers that lie in the file."""
+        name = self._name("c")
+        dims: Pieces = []
+        for length in array.shape:
+            dims += _number(1, length)
+        body = dims + _number(2, _TYPES[array.dtype.name]) + _text(8, name)
+        body += _message(9, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data])
+        self._constants += _message(5, body)
+        return name
+
+    def op(self, kind: str, *values: str, **attributes: float | Sequence[int]) -> str:
+        """The only output of an operator."""
+        return self.ops(kind, 1, *values, **attributes)[0]
+
+    def ops(
+        self, kind: str, num: int, *values: str, **attributes: float | Sequence[int]
+    ) -> list[str]:
+        """All `num` outputs of an operator."""
+        names = [self._name("v") for _ in range(num)]
+        self._node(kind, values, names, attributes)
+        return names
+
+    def write(self, path: Path) -> None:
+        """The whole file, or none. ModelError if it is more than an ONNX file holds (2 GiB)."""
+        graph = [*self._nodes, *_text(2, "mooer"), *self._constants, *self._inputs, *self._outputs]
+        opset = _message(8, [*_text(1, ""), *_number(2, _OPSET)])
+        model = [*_number(1, _IR), *_text(2, "mooer"), *_message(7, graph), *opset]
+        if (size := _size(model)) > _MAX_BYTES:
+            raise ModelError(f"{path} would have {size} bytes, but an ONNX file holds {_MAX_BYTES}")
+        write_whole(path, b"".join(model))
+
+    def _name(self, letter: str) -> str:
+        self._num += 1
+        return f"{letter}{self._num}"
+
+    def _node(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        attributes: dict[str, float | Sequence[int]],
+    ) -> None:
+        body: Pieces = []
+        for name in inputs:
+            body += _text(1, name)
+        for name in outputs:
+            body += _text(2, name)
+        body += _text(4, kind)
+        for name, value in attributes.items():
+            body += _message(5, [*_text(1, name), *_attribute(value)])
+        self._nodes += _message(1, body)
+
+
+def _attribute(value: float | Sequence[int]) -> Pieces:
+    if isinstance(value, int):
+        return [*_number(3, value), *_number(20, 2)]
+    if isinstance(value, float):
+        return [_key(2, 5) + struct.pack("<f", value), *_number(20, 1)]
+    numbers: Pieces = []
+    for one in value:
+        numbers += _number(8, one)
+    return [*numbers, *_number(20, 7)]
+
+
+def _value(name: str, dtype: DTypeLike, shape: Shape) -> Pieces:
+    dims: Pieces = []
+    for length in shape:
+        dims += _message(1, _text(2, length) if isinstance(length, str) else _number(1, length))
+    tensor = [*_number(1, _TYPES[np.dtype(dtype).name]), *_message(2, dims)]
+    return [*_text(1, name), *_message(2, _message(1, tensor))]
+
+
+def _message(number: int, body: Pieces) -> Pieces:
+    return [_key(number, 2) + _varint(_size(body)), *body]
+
+
+def _text(number: int, text: str) -> Pieces:
+    return _message(number, [text.encode()])
+
+
+def _number(number: int, value: int) -> Pieces:
+    return [_key(number, 0) + _varint(value)]
+
+
+def _key(number: int, wire: int) -> bytes:
+    return _varint(number << 3 | wire)
+
+
+def _varint(value: int) -> bytes:
+    """Groups of 7 bits, the lowest first; a negative number as its complement to 2^64.
+
+    >>> _varint(300).hex()
+    'ac02'
+    """
+    value &= 2**64 - 1
+    groups = bytearray()
+    while value > 127:
+        groups.append(value & 127 | 128)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def _size(pieces: Pieces) -> int:
+    return sum(len(piece) for piece in pieces)
