@@ -10,12 +10,15 @@ import torch
 from tests.fakes import LoudnessVad, speech
 from tests.models import sense_voice_folder
 
+import mooer.infer.model
+from mooer.audio.wave import write_wave
+from mooer.cli.main import main
 from mooer.errors import AudioError, ConfigError, ModelError
+from mooer.export.sense_voice import export_onnx
 from mooer.infer import RecognizeOptions
 from mooer.infer.sense_voice import SenseVoiceRecognizer, load_sense_voice
 from mooer.models.sense_voice_folder import VOCABULARY
 from mooer.models.sense_voice_labels import LANGUAGE_QUERIES, STYLE_QUERIES, read_vocabulary
-from mooer.models.sense_voice_onnx import export_onnx
 
 CLIP = speech((0.5, 0), (2, 0.5), (0.5, 0))
 
@@ -195,3 +198,21 @@ def test_a_vocabulary_that_is_not_of_the_network_is_refused(folder, tmp_path):
     shutil.move(tmp_path / "model.pt", bare / "model.pt")
     with pytest.raises(ModelError, match="400 pieces, but the network 300 classes"):
         load_sense_voice(bare, LoudnessVad())
+
+
+def test_the_command_line_takes_its_folder(folder, tmp_path, monkeypatch, capsys):
+    fetch = mooer.infer.model.fetch
+    (tmp_path / "vad.onnx").touch()
+    monkeypatch.setattr(
+        mooer.infer.model,
+        "fetch",
+        lambda name, **options: tmp_path if name == "silero-vad" else fetch(name, **options),
+    )
+    monkeypatch.setattr(mooer.infer.model, "SpeechModel", lambda path: LoudnessVad())
+    write_wave(tmp_path / "a.wav", CLIP)
+    arguments = ["transcribe", str(tmp_path / "a.wav"), "--model", str(folder), "--threads", "1"]
+    assert main(arguments) == 0
+    wanted = load_sense_voice(folder, LoudnessVad(), num_threads=1).transcribe(CLIP, rate_hz=16_000)
+    assert capsys.readouterr().out.strip() == wanted.text
+    assert main([*arguments, "--part", "llm=x"]) == 2
+    assert "is no speech LLM" in capsys.readouterr().err

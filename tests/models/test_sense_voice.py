@@ -11,7 +11,8 @@ from tests.models.sense_voice_folder import TOOL, golden_network, read_golden
 
 from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.errors import ModelError
-from mooer.models.onnx_file import Graph
+from mooer.export.onnx_file import Graph
+from mooer.export.sense_voice import export_onnx, write_onnx
 from mooer.models.released import inspect
 from mooer.models.sense_voice import FULL, SenseVoice, SenseVoiceConfig, load
 from mooer.models.sense_voice_folder import (
@@ -30,7 +31,6 @@ from mooer.models.sense_voice_labels import (
     read_vocabulary,
     runs,
 )
-from mooer.models.sense_voice_onnx import export_onnx, write_onnx
 from mooer.models.tensors import shapes_of
 
 UTTERANCES = [TOOL.features()[i, :n] for i, n in enumerate(TOOL.LENGTHS)]
@@ -368,7 +368,7 @@ def test_logits_are_normalised_and_other_networks_refused(tmp_path):
 
 
 def test_a_file_that_onnx_cannot_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mooer.models.onnx_file._MAX_BYTES", 1000)
+    monkeypatch.setattr("mooer.export.onnx_file._MAX_BYTES", 1000)
     with pytest.raises(ModelError, match=r"an ONNX file holds 1000"):
         write_onnx(golden_network(), tmp_path / ONNX)
     assert not (tmp_path / ONNX).exists()

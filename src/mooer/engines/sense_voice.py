@@ -1,6 +1,6 @@
 """SenseVoice on onnxruntime, without torch: features in, log-probabilities out.
 
-The file is ours (`models.sense_voice_onnx`) or one that the FunASR project exports, whose logits
+The file is ours (`export.sense_voice`) or one that the FunASR project exports, whose logits
 are normalised here.
 """
 

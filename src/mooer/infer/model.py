@@ -11,12 +11,14 @@ from mooer.audio.vad import SpeechModel, VadOptions
 from mooer.audio.wave import Source
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
-from mooer.errors import ModelError
+from mooer.errors import ConfigError, ModelError
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, Run
+from mooer.infer.sense_voice import load_sense_voice
 from mooer.infer.speech_llm import holds_speech_llm, load_speech_llm
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
+from mooer.models.sense_voice_folder import holds_sense_voice
 from mooer.store import fetch
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript
@@ -57,8 +59,8 @@ def load(
 ) -> Model:
     """A model by its name in the catalog, or by the folder of its files; fetched if need be.
 
-    A folder may be of a Whisper model, of a speech LLM that was trained here, or of a released
-    one: where that holds a network for each task, `task` says which, without `check_md5` its files
+    A folder may be of a Whisper model, of SenseVoice, or of a speech LLM, trained here or released:
+    where that holds a network for each task, `task` says which, without `check_md5` its files
     need not be the published ones, and `parts` says what of it lies elsewhere: llm, encoder. A
     speech LLM of the kind that needs no torch runs without it; `parts={"engine": "torch"}`, or
     "native", says which is to be.
@@ -72,11 +74,14 @@ def load(
     folder = fetch(name, offline=offline)
     threads = num_threads or usable_cores()
     is_whisper = (folder / "model.bin").is_file()
-    if not is_whisper and not holds_speech_llm(folder):
+    is_sense_voice = holds_sense_voice(folder)
+    if not is_whisper and not is_sense_voice and not holds_speech_llm(folder):
         raise ModelError(
-            f"{name} is no recogniser (it holds no model.bin of Whisper, no mooer.yaml and no "
-            "released speech LLM): `mooer models list` shows which models are"
+            f"{name} is no recogniser (it holds no model.bin of Whisper, no SenseVoice, no "
+            "mooer.yaml and no released speech LLM): `mooer models list` shows which models are"
         )
+    if parts and (is_whisper or is_sense_voice):
+        raise ConfigError(f"{name} is no speech LLM, whose parts may lie elsewhere: leave them out")
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
     recognizer: Listener
     if is_whisper:
@@ -87,6 +92,8 @@ def load(
             versions={"mooer": version("mooer"), "ctranslate2": version("ctranslate2")},
             make_crew=lambda: Whisper(folder, num_threads=1, workers=threads),
         )
+    elif is_sense_voice:
+        recognizer = load_sense_voice(folder, vad, num_threads=threads)
     else:
         recognizer = load_speech_llm(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mooer.export.onnx_file import Graph
 from mooer.models.encoders.sanm import Block, SanmEncoder
-from mooer.models.onnx_file import Graph
 from mooer.models.sense_voice import EMOTION, EVENT, SenseVoice, load
 from mooer.models.sense_voice_folder import (
     CMVN,
