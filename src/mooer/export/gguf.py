@@ -27,8 +27,16 @@ from mooer.export.projector import WINDOW_S, require_runnable, write_projector
 from mooer.models.adapter import Adapter, build_adapter
 from mooer.models.encoders.base import Encoder
 from mooer.models.encoders.whisper import WhisperEncoder
-from mooer.models.load import ADAPTER, CONFIG, LLM, LORA, build_encoder, fill_encoder, locate
-from mooer.models.lora import Lora, read_lora, same_lora
+from mooer.models.load import (
+    ADAPTER,
+    CONFIG,
+    LLM,
+    build_encoder,
+    fill_encoder,
+    locate,
+    saved_lora,
+)
+from mooer.models.lora import Lora
 from mooer.models.speech_llm import ModelConfig
 from mooer.models.tensors import fill, read_tensors
 from mooer.store import located
@@ -141,14 +149,7 @@ def read_saved(place: Path, base: str | os.PathLike[str] | None = None) -> Saved
     fill_encoder(encoder, config.encoder, place)
     fill(adapter, read_tensors(place / ADAPTER), place / ADAPTER, "adapter")
     _warn_of_padding(encoder)
-    lora = None
-    if config.llm.lora is not None:
-        lora = read_lora(place / LORA)
-        if not same_lora(lora.config, config.llm.lora):
-            raise ModelError(
-                f"{place / LORA} holds {lora.config}, but {CONFIG} says {config.llm.lora}: "
-                "they are not of one model"
-            )
+    lora = None if config.llm.lora is None else saved_lora(config.llm.lora, place)
     llm = located(config.llm.path)
     weights = read_tensors(llm) if (llm / "config.json").is_file() else None
     return Saved(config, encoder.eval(), adapter.eval(), lora, opened, weights)

@@ -30,6 +30,7 @@ from mooer.errors import ConfigError, ModelError
 from mooer.export.llm import Base, write_lora
 from mooer.models.adapter import build_adapter
 from mooer.models.ctc import EmbeddingCtc, read_units
+from mooer.models.llm import LoraConfig
 from mooer.models.load import (
     ADAPTER,
     CONFIG,
@@ -41,10 +42,12 @@ from mooer.models.load import (
     changed,
     fill_encoder,
     halved,
+    saved_lora,
+    whole_path,
     write_tensors,
 )
 from mooer.models.lora import CONFIG as LORA_CONFIG
-from mooer.models.lora import WEIGHTS, read_lora, same_lora
+from mooer.models.lora import WEIGHTS
 from mooer.models.speech_llm import ModelConfig
 from mooer.models.tensors import fill, read_tensors
 from mooer.store import SCHEME
@@ -71,7 +74,7 @@ def export_native(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -
     if config.ctc is not None and (source / CTC).is_file():
         paths.append(_ctc(source, place, config, base.width))
     if config.llm.lora is not None:
-        paths += _lora(source, place, config, base)
+        paths += _lora(source, place, config.llm.lora, base)
     llm = config.llm
     if not llm.path.startswith(SCHEME):
         (place / LLM).mkdir(exist_ok=True)
@@ -81,7 +84,8 @@ def export_native(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -
         logger.info("copied the LLM %s", gguf)
     else:
         logger.info("the LLM stays in the store: %s", llm.path)
-    encoder = replace(config.encoder, weights=_whole(config.encoder.weights))
+    weights = config.encoder.weights
+    encoder = replace(config.encoder, weights=weights and whole_path(weights))
     write_yaml(replace(config, llm=llm, encoder=encoder, adapter_weights=None), place / CONFIG)
     return [place / CONFIG, *paths]
 
@@ -111,14 +115,9 @@ def _ctc(source: Path, place: Path, config: ModelConfig, width: int) -> Path:
     return place / CTC
 
 
-def _lora(source: Path, place: Path, config: ModelConfig, base: Base) -> list[Path]:
+def _lora(source: Path, place: Path, config: LoraConfig, base: Base) -> list[Path]:
     """LoRA twice: as peft has it, and as llama.cpp has it."""
-    lora = read_lora(source / LORA)
-    if config.llm.lora is None or not same_lora(lora.config, config.llm.lora):
-        raise ModelError(
-            f"{source / LORA} holds {lora.config}, but {CONFIG} says {config.llm.lora}: "
-            "they are not of one model"
-        )
+    lora = saved_lora(config, source)
     (place / LORA).mkdir(exist_ok=True)
     paths = [place / LORA / LORA_CONFIG, place / LORA / WEIGHTS[0], place / LORA_GGUF]
     shutil.copyfile(source / LORA / LORA_CONFIG, paths[0])
@@ -127,10 +126,3 @@ def _lora(source: Path, place: Path, config: ModelConfig, base: Base) -> list[Pa
     # The same numbers for both.
     write_lora(paths[2], base, replace(lora, tensors=tensors))
     return paths
-
-
-def _whole(path: str | None) -> str | None:
-    """A path that holds wherever the program is started; store:NAME does."""
-    if path is None or path.startswith(SCHEME):
-        return path
-    return str(Path(path).expanduser().resolve())

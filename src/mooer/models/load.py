@@ -33,8 +33,17 @@ from mooer.models.adapter import build_adapter
 from mooer.models.ctc import read_units
 from mooer.models.encoders import ENCODERS
 from mooer.models.encoders.base import Encoder
-from mooer.models.llm import Dtype, LlmConfig, has_lora, llm_width, load_llm, merge_lora, plain
-from mooer.models.lora import fill_lora, read_lora, same_lora
+from mooer.models.llm import (
+    Dtype,
+    LlmConfig,
+    LoraConfig,
+    has_lora,
+    llm_width,
+    load_llm,
+    merge_lora,
+    plain,
+)
+from mooer.models.lora import Lora, fill_lora, read_lora, same_lora
 from mooer.models.speech_llm import EncoderConfig, ModelConfig, SpeechLLM
 from mooer.models.tensors import Tensors, fill, listed, read_tensors
 from mooer.store import SCHEME, located
@@ -149,9 +158,9 @@ def _save_encoder(
         _copy(Path(options[_CMVN]), place / "am.mvn")
         options[_CMVN] = "am.mvn"
     if options.get(_FOLDER):
-        options[_FOLDER] = _whole(str(options[_FOLDER]))
+        options[_FOLDER] = whole_path(str(options[_FOLDER]))
     weights = config.weights if with_encoder is not True else None
-    return EncoderConfig(config.name, options, weights and _whole(weights))
+    return EncoderConfig(config.name, options, weights and whole_path(weights))
 
 
 def _save_llm(
@@ -172,7 +181,7 @@ def _save_llm(
             raise ModelError("the LLM cannot be written with LoRA in it: merge_lora() first")
         plain(model.llm).save_pretrained(place / LLM)
         model.tokenizer.save_pretrained(place / LLM)
-    return replace(config, path=LLM if with_llm else _whole(config.path))
+    return replace(config, path=LLM if with_llm else whole_path(config.path))
 
 
 def load(
@@ -200,19 +209,24 @@ def load(
         assert model.ctc is not None
         model.ctc.load_weights(place / CTC)
     if config.llm.lora is not None:
-        lora = read_lora(place / LORA)
-        if not same_lora(lora.config, config.llm.lora):
-            raise ModelError(
-                f"{place / LORA} holds {lora.config}, but {CONFIG} says {config.llm.lora}: "
-                f"they are not of one model"
-            )
-        fill_lora(model.llm, lora)
+        fill_lora(model.llm, saved_lora(config.llm.lora, place))
         if merge:
             model.llm = merge_lora(model.llm)
             model.owns_llm = True
     if dtype is not None:
         model.to(getattr(torch, dtype))
     return model.to(device).eval()
+
+
+def saved_lora(config: LoraConfig, place: Path) -> Lora:
+    """LoRA of a folder; ModelError if it is damaged, or not what `config` in mooer.yaml says."""
+    lora = read_lora(place / LORA)
+    if not same_lora(lora.config, config):
+        raise ModelError(
+            f"{place / LORA} holds {lora.config}, but {CONFIG} says {config}: "
+            f"they are not of one model"
+        )
+    return lora
 
 
 def locate(config: ModelConfig, place: Path) -> ModelConfig:
@@ -259,7 +273,7 @@ def _block(name: str) -> str:
     return found[1] if found else name
 
 
-def _whole(path: str) -> str:
+def whole_path(path: str) -> str:
     """A path that holds wherever the program is started."""
     return path if path.startswith(SCHEME) else str(Path(path).expanduser().resolve())
 
