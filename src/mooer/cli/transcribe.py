@@ -73,7 +73,8 @@ Part = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="Of a released folder, what is not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
+        help="Of a speech LLM: engine=native or torch; of a released folder, what is not in it: "
+        "llm=PATH, encoder=FOLDER, lora_alpha=16.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
