@@ -47,12 +47,12 @@ class Cached:
         self.reader = reader
         self.kept: dict[str, Features] = {}
 
-    def __call__(self, examples: Any) -> list[Features]:
+    def __call__(self, examples: Any) -> list[tuple[Features]]:
         """Features, from memory if they are there."""
         for example in examples:
             if example.utterance.id not in self.kept:
                 self.kept[example.utterance.id] = self.reader.read(example)
-        return [self.kept[example.utterance.id] for example in examples]
+        return [(self.kept[example.utterance.id],) for example in examples]
 
 
 def recipe(folder: Path, steps: int) -> Recipe:
