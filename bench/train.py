@@ -82,7 +82,7 @@ def recipe(folder: Path, steps: int) -> Recipe:
             "stages": [
                 {
                     "name": "all", "train": ["encoder", "adapter", "lora"], "steps": steps,
-                    "lr": 1e-3, "schedule": {"name": "constant"},
+                    "lr": 1e-3, "schedule": {"name": "linear"},
                 }
             ],
             "parallel": {"device": "cpu", "num_threads": 1},
@@ -209,7 +209,7 @@ def theirs(chosen: Recipe, held_out: list[Example], batch_size: int) -> dict[str
     with tempfile.TemporaryDirectory() as out:
         arguments = TrainingArguments(
             out, per_device_train_batch_size=batch_size, max_steps=chosen.stages[0].steps,
-            learning_rate=chosen.stages[0].lr, lr_scheduler_type="constant", weight_decay=0.0,
+            learning_rate=chosen.stages[0].lr, lr_scheduler_type="linear", weight_decay=0.0,
             max_grad_norm=1.0, use_cpu=True, report_to=[], save_strategy="no",
             logging_strategy="no", remove_unused_columns=False, disable_tqdm=True, seed=0,
         )  # fmt: skip
