@@ -38,15 +38,18 @@ def adjust(
             penalty = options.repetition_penalty
             scores[row, known] = torch.where(old < 0, old * penalty, old / penalty)
         if options.no_repeat_ngram:
-            banned = _banned(ids, options.no_repeat_ngram)
-            scores[row, banned] = float("-inf")
+            scores[row, repeating(ids, options.no_repeat_ngram)] = float("-inf")
         if len(ids) < options.min_new_tokens:
             scores[row, ends] = float("-inf")
     return scores
 
 
-def _banned(ids: Sequence[int], size: int) -> list[int]:
-    """What followed where the last size - 1 ids stood before."""
+def repeating(ids: Sequence[int], size: int) -> list[int]:
+    """Ids with which a run of `size` would come a second time.
+
+    >>> repeating([1, 2, 3, 1, 2], 3)
+    [3]
+    """
     tail = tuple(ids[len(ids) - size + 1 :])
     return [
         ids[i + size - 1]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.decoding.generation import Hypothesis, SearchOptions
+from mooer.decoding.sampling import repeating
 from mooer.engines.embedding_llm import Prompt
 from mooer.engines.speech_llm import SpeechLLM
 from mooer.engines.token_search import Generated, GenerateOptions
@@ -107,7 +108,7 @@ def _adjust(
             old = scores[known]
             scores[known] = np.where(old < 0, old * penalty, old / penalty)
         if search.no_repeat_ngram:
-            scores[_again(said, search.no_repeat_ngram)] = -np.inf
+            scores[repeating(said, search.no_repeat_ngram)] = -np.inf
         if len(said) < search.min_new_tokens:
             scores[ends] = -np.inf
 
@@ -116,14 +117,3 @@ def _adjust(
 
 def _hypothesis(found: Generated) -> Hypothesis:
     return Hypothesis(found.tokens, found.logprobs, found.score, ended=found.finish == "stop")
-
-
-def _again(said: Sequence[int], size: int) -> list[int]:
-    """Ids with which a run of `size` would come a second time.
-
-    >>> _again([1, 2, 3, 1, 2], 3)
-    [3]
-    """
-    runs = zip(*(said[i:] for i in range(size)), strict=False)
-    before = tuple(said[len(said) - size + 1 :]) if len(said) >= size else ()
-    return [run[-1] for run in runs if run[:-1] == before]
