@@ -17,6 +17,15 @@ def examples() -> Path:
     return ROOT / "examples"
 
 
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory):
+    """An empty MOOER_HOME, also of the processes that are started."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("MOOER_HOME", str(home))
+        yield home
+
+
 @pytest.fixture(scope="session")
 def model():
     """The default model, with its real weights."""

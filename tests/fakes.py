@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
@@ -119,3 +121,67 @@ def speech(*pattern: tuple[float, float], rate_hz: int = 16_000):
             for s, loudness in pattern
         ]
     )
+
+
+class FakeSpeechLLM:
+    """Says `answers` in turn; stands in for `engines.speech_llm.SpeechLLM`, and for its `llm`.
+
+    Ids are UTF-8 bytes, and from 256 on special tokens; ten embeddings are a second. `prompts` are
+    those that were answered: special tokens as «name», audio as [number of embeddings].
+    """
+
+    template = "mini"
+    path = "fake.gguf"
+
+    def __init__(self, answers: Sequence[str], *, context_tokens: int = 4096) -> None:
+        self.llm = self
+        self.context_tokens = context_tokens
+        self.prompts: list[str] = []
+        self.options = []  # of every answer
+        self.encoded: list[int] = []  # recordings, by call
+        self.is_closed = False
+        self._answers = iter(answers)
+        self._special: list[str] = []
+        self.stop_ids = frozenset(self.encode("<|im_end|>"))
+
+    def encode(self, what, special=True):
+        if not isinstance(what, str):
+            self.encoded.append(len(what))
+            return [np.ones((len(samples) // 1600, 4), np.float32) for samples in what]
+        ids = []
+        for piece in re.split(r"(<\|\w+\|>)", what) if special else [what]:
+            if special and piece.startswith("<|"):
+                if piece not in self._special:
+                    self._special.append(piece)
+                ids.append(256 + self._special.index(piece))
+            else:
+                ids += piece.encode()
+        return ids
+
+    def decode(self, ids) -> str:
+        return bytes(ids).decode(errors="replace")
+
+    def stream(self, prompt, options):
+        self.prompts.append("".join(map(self._shown, prompt)))
+        self.options.append(options)
+        for token in next(self._answers).encode():
+            if token == 0x03:  # as if ctrl-C came
+                raise KeyboardInterrupt
+            yield token, -0.1
+
+    def _shown(self, part) -> str:
+        if isinstance(part, np.ndarray):
+            return f"[{len(part)}]"
+        text = ""
+        for is_special, ids in itertools.groupby(part, lambda token: token > 255):
+            if is_special:
+                text += "".join(f"«{self._special[token - 256][2:-2]}»" for token in ids)
+            else:
+                text += bytes(ids).decode()
+        return text
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *reason) -> None:
+        self.is_closed = True

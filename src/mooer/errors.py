@@ -20,6 +20,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MAX_NAMED = 8
+
 
 class MooerError(Exception):
     """Root of all errors raised on purpose."""
@@ -79,3 +81,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     hint = f"did you mean {near[0]}? " if near else ""
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     return f"{hint}Known: {shown}."
+
+
+def listed(names: Iterable[str]) -> str:
+    """How many, and the first of them.
+
+    >>> listed(["a", "b"])
+    '2, a, b'
+    """
+    names = list(names)
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return f"{len(names)}, {', '.join(names[:_MAX_NAMED])}{more}"
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error from below, what fits into a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mooer.cli.models import app
-from mooer.store import entries
+from mooer.store import cache, entries
 
 DATA = b"weights" * 1000
 
@@ -122,6 +122,30 @@ def test_verify_and_remove(models):
     assert "freed" in run("remove", "good").stdout
     assert run("remove", "good").stdout == "good: was not there\n"
     assert json.loads(run("remove", "good", "--json").stdout)[0]["freed_bytes"] == 0
+
+
+def test_a_model_that_comes_with_mooer(models, tmp_path, monkeypatch):
+    raw = yaml.safe_load(entries.CATALOG_PATH.read_text())
+    raw["mini"] = {**raw["good"], "shipped": True, "needs": ["good"]}
+    other = tmp_path / "shipped.yaml"
+    other.write_text(yaml.safe_dump(raw, sort_keys=False))
+    monkeypatch.setattr(entries, "CATALOG_PATH", other)
+    monkeypatch.setattr(cache, "SHIPPED", tmp_path / "weights")
+    folder = tmp_path / "weights" / "mini"
+    folder.mkdir(parents=True)
+    (folder / "weights.bin").write_bytes(DATA)
+
+    assert run("list").stdout.splitlines()[3].split()[:4] == ["mini", "7.0", "kB", "yes"]
+    assert run("path", "mini").stdout == f"{folder}\n"
+    assert run("verify").stdout == "mini: good\n"
+    assert run("fetch", "mini", "--offline").stdout == f"{folder}\n{models / 'good'}\n"
+    result = run("remove", "mini", "good")
+    assert result.exit_code == 1
+    assert result.stderr == "mooer: error: mini comes with mooer and cannot be removed\n"
+    assert result.stdout.startswith("good: removed")
+    (folder / "weights.bin").write_bytes(b"")
+    result = run("verify", "mini")
+    assert (result.exit_code, "install mooer again" in result.stdout) == (1, True)
 
 
 def test_table_on_a_terminal(models, monkeypatch):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import subprocess
 import sys
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -33,7 +36,10 @@ from mooer.models import llm, speech_llm
 from mooer.models.encoders import whisper
 from mooer.models.load import load
 
-pytestmark = pytest.mark.filterwarnings("ignore:Could not find a config file")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Could not find a config file"),
+    pytest.mark.usefixtures("own_home"),
+]
 TASKS = ("asr", "ast", "asr_ast")
 
 
@@ -189,6 +195,8 @@ def copy(folder, tmp_path):
             target.symlink_to(path)
         elif path.is_file():
             target.write_bytes(path.read_bytes())
+        else:
+            shutil.copytree(path, target)
     return tmp_path
 
 
@@ -220,13 +228,42 @@ def test_what_cannot_be_run_is_told(copy, before, after, reason):
         opened(copy)
 
 
-def test_files_that_are_missing_or_of_another_model_are_told(copy, network):
-    lora = (copy / "lora.gguf").read_bytes()
-    (copy / "lora.gguf").unlink()
-    assert why_not(copy, lora=False) is None
-    with pytest.raises(ModelError, match=r"LoRA is not there as lora\.gguf: .*--to native"):
+def test_lora_of_llama_cpp_is_taken_first(copy, own_home):
+    (copy / "lora.gguf").write_bytes(b"GGUF and nothing else")
+    assert why_not(copy) is None
+    with pytest.raises(ModelError, match=r"lora\.gguf is not a LoRA of llm\.gguf"):
         opened(copy)
-    (copy / "lora.gguf").write_bytes(lora)
+    [made] = (own_home / "lora").iterdir()
+    shutil.copyfile(made, copy / "lora.gguf")
+    shutil.rmtree(copy / "lora")
+    opened(copy).close()
+
+
+def test_lora_that_cannot_be_read_is_told(copy):
+    path = copy / "lora" / "adapter_config.json"
+    options = json.loads(path.read_text())
+    path.write_text(json.dumps({**options, "use_rslora": True}))
+    with pytest.raises(ModelError, match="sets use_rslora to True: only plain LoRA is read"):
+        opened(copy)
+    path.write_text(json.dumps({**options, "lora_alpha": 12}))
+    with pytest.raises(ModelError, match=r"lora_alpha 12, but mooer\.yaml says alpha 6\.0"):
+        opened(copy)
+    (copy / "llm").unlink()
+    (copy / "llm").mkdir()
+    writer = gguf.GGUFWriter(copy / "llm" / "llm.gguf", "gemma3")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    assert (
+        why_not(copy)
+        == "its LoRA is for a gemma3, and without lora.gguf only that for qwen2 is read"
+    )
+    shutil.rmtree(copy / "lora")
+    with pytest.raises(ModelError, match=r"neither as lora\.gguf nor as lora/adapter_model"):
+        opened(copy)
+
+
+def test_files_that_are_missing_or_of_another_model_are_told(copy, network):
     path = copy / "adapter.safetensors"
     tensors = load_file(path)
     wide = {**tensors, "more": torch.ones(1), "norm_mid.weight": torch.ones(3)}
@@ -270,6 +307,6 @@ from mooer.engines.speech_llm import SpeechLLM
 with SpeechLLM(Path({str(folder)!r}), num_threads=1) as model:
     [found] = model.encode([np.ones(16000, np.float32)])
 assert found.shape == (13, 32), found.shape
-assert not {{"torch", "transformers", "safetensors", "peft"}} & set(sys.modules)
+assert not {{"torch", "transformers", "safetensors", "peft", "gguf"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -78,10 +78,10 @@ def qwen(path):
     with torch.device("meta"):
         model = transformers.Qwen2ForCausalLM(config)
     model.to_empty(device="cpu")
-    names, found = base.names(), tensors(path)
+    found = tensors(path)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(found[names[name]])))
+            parameter.copy_(torch.from_numpy(np.array(found[base.name(name)])))
     model.model.rotary_emb = type(model.model.rotary_emb)(config)  # its buffers are in no file
     return model.float().eval()
 

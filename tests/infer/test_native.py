@@ -34,6 +34,7 @@ from mooer.models.load import load as load_in_torch
 from mooer.models.speech_llm import ModelConfig
 
 pytestmark = [
+    pytest.mark.usefixtures("own_home"),
     pytest.mark.filterwarnings("ignore:Could not find a config file"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
 ]
@@ -204,16 +205,20 @@ def engine_of(folder, caplog, **options):
     return type(network), caplog.text
 
 
-def test_without_torch_where_that_can_be(root, caplog):
+def test_without_torch_where_that_can_be(root, tmp_path, caplog):
     kind, said = engine_of(root / "out", caplog)
     assert (kind, "without torch" in said) == (NativeNetwork, True)
     kind, said = engine_of(root / "out", caplog, parts={"engine": "torch"})
     assert (kind, "as asked for" in said) == (TorchNetwork, True)
-    # as it was trained LoRA is there for torch alone
-    kind, said = engine_of(root / "model", caplog)
-    assert (kind, "runs in torch: its LoRA is not there" in said) == (TorchNetwork, True)
-    with pytest.raises(ModelError, match=r"without torch: its LoRA is not there as lora\.gguf"):
-        load(str(root / "model"), parts={"engine": "native"})
+    assert engine_of(root / "model", caplog)[0] is NativeNetwork  # as it was trained
+    shutil.copytree(root / "model", tmp_path / "model")
+    weights = tmp_path / "model" / "lora" / "adapter_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.unlink()
+    kind, said = engine_of(tmp_path / "model", caplog)
+    assert (kind, "runs in torch: its LoRA is there neither" in said) == (TorchNetwork, True)
+    with pytest.raises(ModelError, match=r"without torch: its LoRA is there neither as lora\.gguf"):
+        load(str(tmp_path / "model"), parts={"engine": "native"})
     with pytest.raises(ConfigError, match="unknown engine 'nativ': did you mean native"):
         load(str(root / "model"), parts={"engine": "nativ"})
 
@@ -271,7 +276,6 @@ def test_an_export_is_small_and_read_by_torch_too(root):
         "ctc.safetensors",
         "encoder.safetensors",
         "llm/llm.gguf",
-        "lora.gguf",
         "lora/adapter_config.json",
         "lora/adapter_model.safetensors",
         "mooer.yaml",
@@ -294,11 +298,13 @@ def test_an_export_is_small_and_read_by_torch_too(root):
 
 def test_the_command_writes_an_export_and_says_what(root, tmp_path, capsys):
     arguments = ["models", "export", str(root / "model"), "--to", "native", "--out"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "lora.gguf").touch()  # of an earlier version
     assert main([*arguments, str(tmp_path / "out")]) == 0
+    assert not (tmp_path / "out" / "lora.gguf").exists()
     said = capsys.readouterr().out.split()
     assert str(tmp_path / "out" / "llm" / "llm.gguf") in said
     assert all((tmp_path / "out" / path).exists() for path in said)
-    assert (tmp_path / "out" / "lora.gguf").read_bytes() == (root / "out/lora.gguf").read_bytes()
     shutil.move(tmp_path / "out", tmp_path / "moved")
     with SpeechLLM(tmp_path / "moved", num_threads=1) as model:
         assert len(model.encode([speech((1.0, 0.5))])) == 1

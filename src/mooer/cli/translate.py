@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -23,10 +24,13 @@ from mooer.cli.transcribe import (
     Prompt,
     Threads,
     Words,
+    transcribe_one,
 )
 
 if TYPE_CHECKING:  # the translator is heavy, and `mooer --help` must not wait for it
+    from mooer.cli.output import Output
     from mooer.data.manifest import Item
+    from mooer.infer import Model, RecognizeOptions
     from mooer.infer.translator import Translator
     from mooer.transcript import Segment, Transcript
 
@@ -67,9 +71,11 @@ def translate(
 
     Example: mooer translate talk.mp3 --to zh --glossary terms.tsv
 
+    Example: mooer translate --model mini talk.mp3
+
     Pairs: Chinese to English, English to Chinese, any other language to English.
     """
-    from mooer.cli.batch import Job, from_terminal, run_batch
+    from mooer.cli.batch import Job, run_batch
     from mooer.cli.output import Output, parse_formats
     from mooer.subtitles import SubtitleOptions
 
@@ -78,7 +84,6 @@ def translate(
     output = Output(out, formats, options, force)
 
     def start() -> Job:
-        from mooer.cli.progress import AudioProgress
         from mooer.infer import RecognizeOptions, load, load_glossary
         from mooer.infer.translator import check_pair
         from mooer.text import find_language
@@ -89,34 +94,50 @@ def translate(
             check_pair(language, to)
         loaded = load(model, llm=llm, num_threads=threads, context_segments=context)
         recognize = RecognizeOptions(
-            language=language, beam_size=beam, prompt=prompt, hotwords=hotwords, words=words
+            language=language,
+            to=target,
+            beam_size=beam,
+            prompt=prompt,
+            hotwords=hotwords,
+            words=words,
         )
-
-        def job(item: Item) -> Transcript:
-            translator = loaded.translator
-            # A line that grows and a bar that is drawn anew would write over each other.
-            bar = not (output.streams and sys.stdout.isatty())
-            with AudioProgress(item.id, enabled=bar) as progress:
-                run = loaded.recognizer.run(from_terminal(item), recognize, on_progress=progress)
-                if output.streams:
-                    segments = list(
-                        print_translations(
-                            translator, run, to=to, glossary=terms, bilingual=bilingual
-                        )
-                    )
-                else:
-                    segments = list(translator.stream(run, to=to, glossary=terms))
-            versions = {**loaded.recognizer.versions, "translator": translator.name}
-            return replace(
-                run.transcript(segments),
-                task="ast",
-                translation_language=target,
-                versions=versions,
-            )
-
-        return job
+        if loaded.translates and not terms:
+            direct = replace(recognize, task="asr_ast" if bilingual else "ast")
+            return partial(transcribe_one, loaded.recognizer, direct, output, bilingual=bilingual)
+        return partial(_by_llm, loaded, recognize, output, to=to, terms=terms, bilingual=bilingual)
 
     run_batch(inputs, output, start)
+
+
+def _by_llm(
+    model: Model,
+    options: RecognizeOptions,
+    output: Output,
+    item: Item,
+    *,
+    to: str,
+    terms: Mapping[str, str] | None,
+    bilingual: bool,
+) -> Transcript:
+    """One input, transcribed and then translated by the language model, into the script of `to`."""
+    from mooer.cli.batch import from_terminal
+    from mooer.cli.progress import AudioProgress
+
+    translator, recognizer = model.translator, model.recognizer
+    # A line that grows and a bar that is drawn anew would write over each other.
+    bar = not (output.streams and sys.stdout.isatty())
+    with AudioProgress(item.id, enabled=bar) as progress:
+        run = recognizer.run(from_terminal(item), options, on_progress=progress)
+        translated = (
+            print_translations(translator, run, to=to, glossary=terms, bilingual=bilingual)
+            if output.streams
+            else translator.stream(run, to=to, glossary=terms)
+        )
+        segments = list(translated)
+    versions = {**recognizer.versions, "translator": translator.name}
+    return replace(
+        run.transcript(segments), task="ast", translation_language=options.to, versions=versions
+    )
 
 
 def print_translations(

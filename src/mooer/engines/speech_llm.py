@@ -5,12 +5,14 @@
     [answer] = model.llm.generate([prompt], GenerateOptions(stop_ids=model.stop_ids))
     print(read_answer(model.template, "asr", model.llm.decode(answer.tokens)))
 
-The folder is the one of `mooer.models.load`; LoRA is read from `lora.gguf` in it. The encoder runs
-on CTranslate2 (`whisper_encoder`), the adapter in numpy, the LLM on llama.cpp (`embedding_llm`).
+The folder is the one of `mooer.models.load`; LoRA is `lora.gguf` in it, else made from `lora/`
+(`lora_gguf`). The encoder runs on CTranslate2 (`whisper_encoder`), the adapter in numpy, the LLM on
+llama.cpp (`embedding_llm`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,18 +28,22 @@ from mooer.config import from_mapping, read_yaml
 from mooer.engines.embedding_llm import EmbeddingLLM, Prompt
 from mooer.engines.gated_adapter import AdapterOptions, GatedAdapter
 from mooer.engines.llm import find_gguf
+from mooer.engines.lora_gguf import ARCHITECTURES, as_gguf, read_architecture
 from mooer.engines.whisper_encoder import WhisperEncoder
 from mooer.errors import ModelError, MooerError
 from mooer.store import located
+from mooer.store.lora import WEIGHTS
+from mooer.store.lora import read_options as read_lora_options
 from mooer.tasks.layout import Text
-from mooer.tasks.templates import parts, template
+from mooer.tasks.templates import parts, template, with_draft
 
 Floats = NDArray[np.float32]
 
 CONFIG = "mooer.yaml"
 ENCODER = "encoder.safetensors"
 ADAPTER = "adapter.safetensors"
-LORA = "lora.gguf"
+LORA = "lora.gguf"  # as llama.cpp has it
+PEFT = "lora"  # the folder, as peft has it
 _LLM = "llm"  # path of an LLM that is in the folder
 _CONTEXT_TOKENS = 8192  # of all that is answered together
 _NUM_SEQUENCES = 16
@@ -88,6 +94,7 @@ class SpeechLLMOptions:
     adapter_weights: str | None = None  # where training began
     template: str = "mooer"
     ctc: dict[str, Any] | None = None  # a head that is not used to answer
+    draft: str | None = None  # the recogniser whose text is shown: store:NAME, or a path
 
 
 class SpeechLLM:
@@ -120,14 +127,15 @@ class SpeechLLM:
         )
         _check(self._encoder, whisper, folder)
         self.frontend = LogMel(whisper.num_mels, pad_to_s=whisper.pad_to_s)
-        self.llm = EmbeddingLLM(
-            llm_file(options.llm.path, folder),
-            lora=folder / LORA if options.llm.lora is not None else None,
-            num_threads=num_threads,
-            context_tokens=context_tokens,
-            num_sequences=_NUM_SEQUENCES,
-            exact=exact,
-        )
+        with _lora(options.llm, folder) as lora:
+            self.llm = EmbeddingLLM(
+                llm_file(options.llm.path, folder),
+                lora=lora,
+                num_threads=num_threads,
+                context_tokens=context_tokens,
+                num_sequences=_NUM_SEQUENCES,
+                exact=exact,
+            )
         try:
             self._adapter = GatedAdapter(
                 folder / ADAPTER, options.adapter, self._encoder.width, self.llm.width
@@ -156,12 +164,19 @@ class SpeechLLM:
         frames = self._encoder.encode([self.frontend(samples) for samples in utterances])
         return [self._adapter(one) for one in frames]
 
-    def prompts(self, task: str, utterances: Sequence[Floats]) -> list[Prompt]:
-        """What a task asks of each utterance [T], for `llm`. ConfigError for an unknown task."""
+    def prompts(
+        self, task: str, utterances: Sequence[Floats], drafts: Sequence[str] = ()
+    ) -> list[Prompt]:
+        """What a task asks of each utterance [T], for `llm`; `drafts` are shown where not empty.
+
+        ConfigError for an unknown task.
+        """
         found: list[Prompt] = []
-        for embeddings in self.encode(utterances):
+        drafts = drafts or [""] * len(utterances)
+        for embeddings, draft in zip(self.encode(utterances), drafts, strict=True):
             prompt: list[Sequence[int] | Floats] = []
-            for part in parts(self.template, task, len(embeddings)):
+            wording = with_draft(self.template, task, draft) if draft else None
+            for part in parts(self.template, task, len(embeddings), prompt=wording):
                 prompt.append(self.llm.encode(part.text) if isinstance(part, Text) else embeddings)
             found.append(prompt)
         return found
@@ -189,23 +204,49 @@ def read_options(folder: Path) -> SpeechLLMOptions:
     return read_yaml(SpeechLLMOptions, folder / CONFIG)
 
 
-def why_not(folder: Path, *, lora: bool = True) -> str | None:
+def why_not(folder: Path) -> str | None:
     """Why this engine cannot run a saved model, in a sentence; None if it can.
 
-    What the model names in the store is fetched. Without `lora` it is not asked whether LoRA is
-    there in GGUF.
+    What the model names in the store is fetched.
     """
     try:
         options = read_options(folder)
         if faults := list(_foreign(options)):
             return faults[0]
-        if lora and options.llm.lora is not None and not (folder / LORA).is_file():
-            return f"its LoRA is not there as {LORA}: `mooer models export --to native` writes it"
         _released(options.encoder)
-        llm_file(options.llm.path, folder)
+        llm = llm_file(options.llm.path, folder)
+        if options.llm.lora is not None and not (folder / LORA).is_file():
+            if not (folder / PEFT / WEIGHTS[0]).is_file():
+                return f"its LoRA is there neither as {LORA} nor as {PEFT}/{WEIGHTS[0]}"
+            if (kind := read_architecture(llm)) not in ARCHITECTURES:
+                known = ", ".join(ARCHITECTURES)
+                return f"its LoRA is for a {kind}, and without {LORA} only that for {known} is read"
     except MooerError as error:
         return str(error)
     return None
+
+
+@contextlib.contextmanager
+def _lora(options: LlmOptions, folder: Path) -> Iterator[Path | None]:
+    """The file that llama.cpp reads LoRA from, while it does; ModelError if it does not fit."""
+    if options.lora is None:
+        yield None
+    elif (folder / LORA).is_file():
+        yield folder / LORA
+    else:
+        _check_lora(options.lora, folder / PEFT)
+        with as_gguf(folder / PEFT) as path:
+            yield path
+
+
+def _check_lora(said: dict[str, Any], folder: Path) -> None:
+    found = read_lora_options(folder)
+    for ours, theirs in (("rank", "r"), ("alpha", "lora_alpha")):
+        if said.get(ours) != found.get(theirs):
+            raise ModelError(
+                f"{folder} has {theirs} {found.get(theirs)}, but {CONFIG} says {ours} "
+                f"{said.get(ours)}: they are not of one model"
+            )
 
 
 def _foreign(options: SpeechLLMOptions) -> Iterator[str]:

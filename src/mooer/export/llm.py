@@ -6,10 +6,8 @@ began from. LoRA is added to the weights it is for, one at a time, without loadi
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mooer.errors import ModelError
+from mooer.engines.lora_gguf import ARCHITECTURES, gguf_name, lora_file
+from mooer.errors import ModelError, listed
 from mooer.export.gguf_file import (
     Entry,
-    Value,
     field,
     gguf_package,
     metadata,
@@ -30,13 +28,12 @@ from mooer.export.gguf_file import (
     write_gguf,
 )
 from mooer.export.precision import FILE_TYPES, Precision, TensorType, pack, tensor_type
+from mooer.files import write_whole
 from mooer.models.lora import Lora
-from mooer.models.tensors import listed
+from mooer.store.lora import layer
 
-ARCHITECTURES = ("qwen2",)  # whose rows llama.cpp has in the order of transformers
 CHAT_TEMPLATE = "tokenizer.chat_template"
 _CONVERTER = "convert_hf_to_gguf.py of llama.cpp"
-_LORA = re.compile(r"base_model\.model\.(.*)\.lora_([AB])\.weight")
 _HEAD, _EMBEDDINGS = "output.weight", "token_embd.weight"
 
 Floats = NDArray[np.float32]
@@ -87,17 +84,10 @@ class Base:
         shape = self.shape(name)
         return tensor_type(name, shape, precision, self.num_blocks, is_tied=self.is_tied)
 
-    def names(self) -> dict[str, str]:
-        """Name in transformers -> name in GGUF, of all tensors that the file has."""
-        gguf = gguf_package()
-        kinds = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}
-        known = gguf.get_tensor_name_map(kinds[self.architecture], self.num_blocks).mapping
-        found = {}
-        for theirs, (_, ours) in known.items():
-            for suffix in (".weight", ".bias"):
-                if ours + suffix in self.tensors:
-                    found[theirs + suffix] = ours + suffix
-        return found
+    def name(self, theirs: str) -> str | None:
+        """The name that a tensor of transformers has in the file; None if it is not there."""
+        ours = gguf_name(theirs)
+        return ours if ours in self.tensors else None
 
 
 def write_llm(
@@ -115,7 +105,7 @@ def write_llm(
     has its type already is copied byte for byte. ModelError if something does not fit.
     """
     changed = {} if weights is None else _matched(base, weights)
-    updates = {} if lora is None else _updates(base, lora)
+    added = {} if lora is None else updates(base, lora)
     values = metadata(base.reader)
     values["general.file_type"] = typed(FILE_TYPES[precision])
     if chat_template is not None:
@@ -123,34 +113,26 @@ def write_llm(
     entries = []
     for name in base.tensors:
         kind = base.kind(name, precision)
-        load = _loader(base, name, kind, changed.get(name), updates)
+        load = _loader(base, name, kind, changed.get(name), added)
         entries.append(Entry(name, base.shape(name), kind, load))
     write_gguf(path, values, entries)
 
 
 def write_lora(path: Path, base: Base, lora: Lora) -> None:
     """Write LoRA alone, in float32. ModelError if it is not of this LLM."""
-    values: dict[str, Value] = {
-        "general.architecture": typed(base.architecture),
-        "general.type": typed("adapter"),
-        "adapter.type": typed("lora"),
-        "adapter.lora.alpha": typed(float(lora.config.alpha)),
-    }
-    entries = [
-        Entry(
-            f"{name}.lora_{side}", array.shape, TensorType.F32, partial(np.ascontiguousarray, array)
-        )
-        for name, update in _updates(base, lora).items()
+    tensors = {
+        f"{name}.lora_{side}": array
+        for name, update in updates(base, lora).items()
         for side, array in (("a", update.down), ("b", update.up))
-    ]
-    write_gguf(path, values, entries)
+    }
+    write_whole(path, lora_file(base.architecture, lora.config.alpha, tensors))
 
 
 def _loader(
-    base: Base, name: str, kind: TensorType, weight: Tensor | None, updates: dict[str, Update]
+    base: Base, name: str, kind: TensorType, weight: Tensor | None, added: dict[str, Update]
 ) -> Any:
     def load() -> NDArray[Any]:
-        tensor, update = base.tensors[name], updates.get(name)
+        tensor, update = base.tensors[name], added.get(name)
         if weight is None and update is None and int(tensor.tensor_type) == kind:
             return np.asarray(tensor.data)
         if weight is not None:
@@ -164,11 +146,10 @@ def _loader(
 
 def _matched(base: Base, weights: Weights) -> dict[str, Tensor]:
     """Weights of transformers under the names of GGUF: all of them, none more."""
-    names = base.names()
     found: dict[str, Tensor] = {}
     strange = []
     for theirs, tensor in weights.items():
-        ours = names.get(theirs)
+        ours = base.name(theirs)
         if ours is None and theirs == "lm_head.weight" and base.is_tied:
             continue  # written twice, though it is the same
         if ours is None or base.shape(ours) != tuple(tensor.shape):
@@ -188,19 +169,19 @@ def _matched(base: Base, weights: Weights) -> dict[str, Tensor]:
     return found
 
 
-def _updates(base: Base, lora: Lora) -> dict[str, Update]:
-    """LoRA by the GGUF names of the tensors it is for."""
-    names = base.names()
+def updates(base: Base, lora: Lora) -> dict[str, Update]:
+    """LoRA by the GGUF names of the tensors it is for. ModelError if it is not of this LLM."""
     parts: dict[str, dict[str, Floats]] = {}
-    for ours, side, tensor in _sides(lora):
-        target = names.get(f"{ours}.weight")
+    for name, tensor in lora.tensors.items():
+        stem, side = layer(name)
+        target = base.name(f"{stem}.weight")
         if target is None:
             raise ModelError(
-                f"LoRA is for {ours}, which {base.path} has not: it was not trained on this LLM"
+                f"LoRA is for {stem}, which {base.path} has not: it was not trained on this LLM"
             )
         parts.setdefault(target, {})[side] = tensor.detach().to("cpu", torch.float32).numpy()
     scale = lora.config.alpha / lora.config.rank
-    updates = {}
+    found = {}
     for target, sides in parts.items():
         update = Update(sides["A"], sides["B"], scale)
         shape = (update.up.shape[0], update.down.shape[1])
@@ -209,12 +190,5 @@ def _updates(base: Base, lora: Lora) -> dict[str, Update]:
                 f"LoRA of {target} is for {list(shape)}, but {base.path} has "
                 f"{list(base.shape(target))}: it was not trained on this LLM"
             )
-        updates[target] = update
-    return updates
-
-
-def _sides(lora: Lora) -> Iterator[tuple[str, str, Tensor]]:
-    for name, tensor in lora.tensors.items():
-        match = _LORA.fullmatch(name)
-        assert match is not None, "read_lora has checked the names"
-        yield match[1], match[2], tensor
+        found[target] = update
+    return found

@@ -5,8 +5,7 @@
       encoder.safetensors   of the encoder what was trained, in float16
       adapter.safetensors   in float16
       ctc.safetensors       in float16, if it has a CTC head
-      lora/                 in float16, for torch
-      lora.gguf             the same for llama.cpp
+      lora/                 in float16
       llm/                  the LLM, if it is a GGUF file and not one of the store
 
 `mooer.engines.speech_llm` runs it; `mooer.models.load` reads it too.
@@ -27,7 +26,7 @@ from mooer.config import read_yaml, write_yaml
 from mooer.engines.speech_llm import LORA as LORA_GGUF
 from mooer.engines.speech_llm import llm_file, why_not
 from mooer.errors import ConfigError, ModelError
-from mooer.export.llm import Base, write_lora
+from mooer.export.llm import Base, updates
 from mooer.models.adapter import build_adapter
 from mooer.models.ctc import EmbeddingCtc, read_units
 from mooer.models.llm import LoraConfig
@@ -46,11 +45,11 @@ from mooer.models.load import (
     whole_path,
     write_tensors,
 )
-from mooer.models.lora import CONFIG as LORA_CONFIG
-from mooer.models.lora import WEIGHTS
 from mooer.models.speech_llm import ModelConfig
 from mooer.models.tensors import fill, read_tensors
 from mooer.store import SCHEME
+from mooer.store.lora import CONFIG as LORA_CONFIG
+from mooer.store.lora import WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ def export_native(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -
     fit, or if a weight is too large for float16.
     """
     source, place = Path(folder), Path(out)
-    if reason := why_not(source, lora=False):
+    if reason := why_not(source):
         raise ModelError(f"{source} cannot be run without torch: {reason}")
     if place.is_dir() and source.samefile(place):
         raise ConfigError(f"{place} is the model itself: write the export to another folder")
@@ -70,6 +69,7 @@ def export_native(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -
     gguf = llm_file(config.llm.path, source)
     base = Base(gguf)
     place.mkdir(parents=True, exist_ok=True)
+    (place / LORA_GGUF).unlink(missing_ok=True)  # of an earlier version: it would be taken first
     paths = [*_encoder_and_adapter(source, place, config, base.width)]
     if config.ctc is not None and (source / CTC).is_file():
         paths.append(_ctc(source, place, config, base.width))
@@ -116,13 +116,11 @@ def _ctc(source: Path, place: Path, config: ModelConfig, width: int) -> Path:
 
 
 def _lora(source: Path, place: Path, config: LoraConfig, base: Base) -> list[Path]:
-    """LoRA twice: as peft has it, and as llama.cpp has it."""
+    """LoRA as peft has it; ModelError if it is not of this LLM."""
     lora = saved_lora(config, source)
+    updates(base, lora)
     (place / LORA).mkdir(exist_ok=True)
-    paths = [place / LORA / LORA_CONFIG, place / LORA / WEIGHTS[0], place / LORA_GGUF]
+    paths = [place / LORA / LORA_CONFIG, place / LORA / WEIGHTS[0]]
     shutil.copyfile(source / LORA / LORA_CONFIG, paths[0])
-    tensors = halved(lora.tensors, paths[1])
-    write_tensors(tensors, paths[1])
-    # The same numbers for both.
-    write_lora(paths[2], base, replace(lora, tensors=tensors))
+    write_tensors(halved(lora.tensors, paths[1]), paths[1])
     return paths

@@ -41,8 +41,13 @@ class Network(Protocol[P]):
         """ModelError if its tokenizer has no id that ends answers of the template."""
         ...
 
-    def prompts(self, task: str, utterances: Sequence[Samples]) -> list[P]:
-        """What the task asks of each utterance [T] at 16 kHz; to be decoded once or more."""
+    def prompts(
+        self, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+    ) -> list[P]:
+        """What the task asks of each utterance [T] at 16 kHz; to be decoded once or more.
+
+        `drafts` are what another recogniser wrote of each; an empty one is not shown.
+        """
         ...
 
     def decode(
@@ -90,25 +95,31 @@ class Answerer(Generic[P]):
         search: SearchOptions,
         *,
         language: str | None = None,
+        target: str = "en",
         temperatures: Sequence[float] = (),
     ) -> None:
         self._network = network
         self._task = task
         self._search = search
         self._language = language
+        self._target = target
         self._temperatures = temperatures
         self._request = template(network.template).requests[task]
         network.require_end()
 
-    def answers(self, chunks: Sequence[Chunk]) -> list[Answered]:
-        """What was said in each chunk, in their order; all are decoded together."""
-        prompts = self._network.prompts(self._task, [chunk.samples for chunk in chunks])
-        best = self._attempt(chunks, prompts, self._search)
+    def answers(self, chunks: Sequence[Chunk], drafts: Sequence[str] = ()) -> list[Answered]:
+        """What was said in each chunk, in their order; all are decoded together.
+
+        `drafts` are what another recogniser wrote of each, to be shown to the LLM.
+        """
+        prompts = self._network.prompts(self._task, [chunk.samples for chunk in chunks], drafts)
+        asked = list(zip(chunks, drafts or [""] * len(chunks), prompts, strict=True))
+        best = self._attempt(asked, self._search)
         for search in self._other_ways():
             again = [i for i, one in enumerate(best) if _may_be_mended(one)]
             if not again:
                 break
-            tried = self._attempt([chunks[i] for i in again], [prompts[i] for i in again], search)
+            tried = self._attempt([asked[i] for i in again], search)
             for i, one in zip(again, tried, strict=True):
                 logger.debug("%s at %.1f s -> %s", best[i].faults, chunks[i].end_s, one.faults)
                 best[i] = min(best[i], one, key=lambda answered: answered.rank)
@@ -133,24 +144,26 @@ class Answerer(Generic[P]):
             )
 
     def _attempt(
-        self, chunks: Sequence[Chunk], prompts: Sequence[P], search: SearchOptions
+        self, asked: Sequence[tuple[Chunk, str, P]], search: SearchOptions
     ) -> list[Answered]:
-        limits = [self._limit(chunk.duration_s) for chunk in chunks]
-        found = self._network.decode(prompts, search, limits)
+        limits = [self._limit(chunk.duration_s) for chunk, _, _ in asked]
+        found = self._network.decode([prompt for _, _, prompt in asked], search, limits)
         temperature = search.temperature if search.sample else 0.0
         return [
             min(
-                (self._read(chunk, hypothesis, temperature) for hypothesis in hypotheses),
+                (self._read(chunk, draft, hypothesis, temperature) for hypothesis in hypotheses),
                 key=lambda answered: answered.rank,
             )
-            for chunk, hypotheses in zip(chunks, found, strict=True)
+            for (chunk, draft, _), hypotheses in zip(asked, found, strict=True)
         ]
 
     def _limit(self, duration_s: float) -> int:
         """The most tokens that an answer to so much speech can have."""
         return rules.max_tokens(duration_s) * len(self._request.fields)
 
-    def _read(self, chunk: Chunk, hypothesis: Hypothesis, temperature: float) -> Answered:
+    def _read(
+        self, chunk: Chunk, draft: str, hypothesis: Hypothesis, temperature: float
+    ) -> Answered:
         said_text = self._network.text(hypothesis.tokens)
         answer = read_answer(self._network.template, self._task, said_text)
         text = answer.transcript or answer.translation or answer.reply or ""
@@ -164,9 +177,11 @@ class Answerer(Generic[P]):
         names = dict.fromkeys(rules.faults(said, heard))
         if not hypothesis.ended:
             names["too_long"] = None
-        if "translation" in self._request.fields and answer.transcript:
-            source = self._language or language_of(answer.transcript)
-            doubts = check(answer.translation or "", answer.transcript, source=source, target="en")
+        written = answer.transcript or draft
+        if "translation" in self._request.fields and written:
+            source = self._language or language_of(written)
+            translation = answer.translation or ""
+            doubts = check(translation, written, source=source, target=self._target)
             names.update(dict.fromkeys(doubts))
         return Answered(answer, hypothesis, tuple(names), temperature)
 

@@ -30,7 +30,7 @@ from mooer.files import write_whole
 logger = logging.getLogger(__name__)
 
 MANIFEST, SETTINGS = "manifest.jsonl", "encode.json"
-_CHANGED = WaveAugment(noise_prob=0.5, room_prob=0.3, gain_db=(-6.0, 6.0))
+CHANGED = WaveAugment(noise_prob=0.5, room_prob=0.3, gain_db=(-6.0, 6.0))
 _FRAMES = Budget(max_frames=4000)  # features that are encoded at once
 
 OnProgress = Callable[[int, int, float], None]  # recordings done, in all, seconds of sound
@@ -78,10 +78,10 @@ def encode(
     encoder = _encoder(options)
     settings = {k: v for k, v in asdict(options).items() if k != "variants"}
     agree_on_settings(out / SETTINGS, settings)
-    examples = list(_examples(utterances, options))
+    wanted = list(examples(utterances, options))
     report = EncodeReport()
     with Journal(out / MANIFEST) as journal:
-        left = [e for e in examples if e.utterance.id not in journal.rows]
+        left = [e for e in wanted if e.utterance.id not in journal.rows]
         report.num_rows = len(journal.rows)
         report.seconds = sum(float(row["duration"]) for row in journal.rows.values())
         number = len(list(out.glob("[0-9]*.npy")))
@@ -101,7 +101,7 @@ def encode(
             report.seconds += sum(row["duration"] for row in rows)
             if on_progress:
                 on_progress(
-                    len(examples) - len(left) + start + len(part), len(examples), report.seconds
+                    len(wanted) - len(left) + start + len(part), len(wanted), report.seconds
                 )
     report.wall_s = round(time.perf_counter() - began_s, 3)
     return report
@@ -123,7 +123,7 @@ def _encoder(options: EncodeOptions) -> Any:
     return encoder.eval()
 
 
-def _examples(utterances: Sequence[Utterance], options: EncodeOptions) -> Iterator[Example]:
+def examples(utterances: Sequence[Utterance], options: EncodeOptions) -> Iterator[Example]:
     """All recordings as they are, then all in another way, and so on."""
     for variant in range(options.variants):
         for utterance in utterances:
@@ -170,7 +170,7 @@ def _encode(
 
 
 def _read(example: Example, encoder: Any, options: EncodeOptions) -> Features | Failure:
-    augment = _CHANGED if example.epoch else None
+    augment = CHANGED if example.epoch else None
     [found] = FeatureReader(encoder.frontend, wave_augment=augment, seed=options.seed)([example])
     if isinstance(found, Failure):
         logger.warning("%s is left out: %s", found.id, found.reason)

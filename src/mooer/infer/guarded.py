@@ -38,7 +38,8 @@ class RecognizeOptions:
     """What is wanted of a recogniser."""
 
     language: str | None = None  # code or name; None: detected from the first speech
-    task: str = "asr"  # asr | ast (the recogniser's own translation into English) | asr_ast (both)
+    task: str = "asr"  # asr | ast (the recogniser's own translation) | asr_ast (both)
+    to: str = "en"  # code of the language that it translates into
     beam_size: int | None = None  # None: 5 for a short input, 3 for one over a minute
     temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
     prompt: str = ""  # text in whose style and spelling to go on

@@ -50,6 +50,22 @@ class Chunk:
             passed += length
         return self.end_s
 
+    def cut(self, start_s: float, end_s: float) -> Chunk:
+        """What of it lies between two times of the input; all of it, if nothing does."""
+        start, end = round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ)
+        parts: list[Samples] = []
+        spans: list[tuple[int, int]] = []
+        passed = 0
+        for first, length in self.spans:
+            low, high = max(start, first), min(end, first + length)
+            if low < high:
+                parts.append(self.samples[passed + low - first : passed + high - first])
+                spans.append((low, high - low))
+            passed += length
+        if not parts:
+            return self
+        return Chunk(np.concatenate(parts), tuple(spans), self.speech_prob)
+
 
 def pack(spans: Iterable[Span], max_s: float) -> Iterator[Chunk]:
     """Chunks of at most `max_s` (unless one span alone is longer), in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -12,11 +13,12 @@ from mooer.audio.wave import Source
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
+from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
-from mooer.infer.speech_llm import holds_speech_llm, load_speech_llm
+from mooer.infer.speech_llm import drafts_by, holds_speech_llm, load_speech_llm
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
 from mooer.models.sense_voice_folder import holds_sense_voice
 from mooer.store import fetch
@@ -85,25 +87,33 @@ def load(
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
     recognizer: Listener
     if is_whisper:
-        recognizer = Recognizer(
-            Whisper(folder, num_threads=threads),
-            vad,
-            name=Path(name).name,
-            versions={"mooer": version("mooer"), "ctranslate2": version("ctranslate2")},
-            make_crew=lambda: Whisper(folder, num_threads=1, workers=threads),
-        )
+        recognizer = _whisper(folder, vad, Path(name).name, threads)
     elif is_sense_voice:
         recognizer = load_sense_voice(folder, vad, num_threads=threads)
     else:
         recognizer = load_speech_llm(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts
         )
+        if draft := drafts_by(folder, parts or {}):
+            whisper = fetch(draft, offline=offline)
+            first = _whisper(whisper, vad, whisper.name, threads)
+            recognizer = DraftedRecognizer(first, recognizer)
     return Model(
         recognizer,
         llm=llm,
         num_threads=threads,
         offline=offline,
         context_segments=context_segments,
+    )
+
+
+def _whisper(folder: Path, vad: SpeechModel, name: str, num_threads: int) -> Recognizer:
+    return Recognizer(
+        Whisper(folder, num_threads=num_threads),
+        vad,
+        name=name,
+        versions={"mooer": version("mooer"), "ctranslate2": version("ctranslate2")},
+        make_crew=lambda: Whisper(folder, num_threads=1, workers=num_threads),
     )
 
 
@@ -138,6 +148,11 @@ class Model:
             )
         return self._translator
 
+    @property
+    def translates(self) -> bool:
+        """Whether the recogniser itself translates as it hears, both ways."""
+        return isinstance(self.recognizer, DraftedRecognizer)
+
     def transcribe(
         self, source: Source, *, rate_hz: int | None = None, **options: Unpack[Options]
     ) -> Transcript:
@@ -162,9 +177,16 @@ class Model:
         rate_hz: int | None = None,
         **options: Unpack[Options],
     ) -> Transcript:
-        """A transcript whose segments carry a translation into the language `to`."""
+        """A transcript whose segments carry a translation into the language `to`.
+
+        A speech LLM translates what it hears; for a glossary, and for any other recogniser, the
+        LLM does.
+        """
         if isinstance(source, Transcript):
             transcript = source
+        elif self.translates and not glossary:
+            wanted = replace(RecognizeOptions(**options), task="ast", to=find_language(to))
+            return self.recognizer.transcribe(source, wanted, rate_hz=rate_hz)
         else:
             self._check_pair(options, to)
             transcript = self.transcribe(source, rate_hz=rate_hz, **options)

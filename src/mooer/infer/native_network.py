@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mooer.decoding.draft import Follow
 from mooer.decoding.generation import Hypothesis, SearchOptions
 from mooer.decoding.sampling import repeating
 from mooer.engines.embedding_llm import Prompt
@@ -14,15 +17,30 @@ from mooer.engines.speech_llm import SpeechLLM
 from mooer.engines.token_search import Generated, GenerateOptions
 from mooer.errors import ConfigError
 from mooer.infer.longform import Samples
+from mooer.tasks.templates import template
 
 Floats = NDArray[np.float32]
+Adjust = Callable[[Sequence[int], Floats], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is put to the LLM of one utterance."""
+
+    prompt: Prompt
+    draft: tuple[int, ...] = ()  # ids that its answer may begin with
 
 
 class NativeNetwork:
-    """An `answering.Network` whose prompts have been heard once they are made."""
+    """An `answering.Network` whose prompts have been heard once they are made.
 
-    def __init__(self, model: SpeechLLM) -> None:
+    An answer that writes down what was said follows its draft: `draft_bonus` (natural log) is how
+    much likelier the draft's next id is made.
+    """
+
+    def __init__(self, model: SpeechLLM, *, draft_bonus: float = 0.0) -> None:
         self.model = model
+        self.draft_bonus = draft_bonus
 
     @property
     def template(self) -> str:
@@ -33,12 +51,19 @@ class NativeNetwork:
         """ModelError if the LLM has no id that ends answers of the template."""
         _ = self.model.stop_ids
 
-    def prompts(self, task: str, utterances: Sequence[Samples]) -> list[Prompt]:
+    def prompts(
+        self, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+    ) -> list[Asked]:
         """Ids and embeddings that a task lays out around each utterance [T]."""
-        return self.model.prompts(task, utterances)
+        prompts = self.model.prompts(task, utterances, drafts)
+        fields = template(self.template).requests[task].fields
+        if not drafts or fields[0] != "transcript" or not self.draft_bonus:
+            return [Asked(prompt) for prompt in prompts]
+        ids = [tuple(self.model.llm.encode(draft, special=False)) for draft in drafts]
+        return [Asked(prompt, draft) for prompt, draft in zip(prompts, ids, strict=True)]
 
     def decode(
-        self, prompts: Sequence[Prompt], search: SearchOptions, limits: Sequence[int]
+        self, prompts: Sequence[Asked], search: SearchOptions, limits: Sequence[int]
     ) -> list[list[Hypothesis]]:
         """Hypotheses of each prompt, the best first.
 
@@ -48,21 +73,35 @@ class NativeNetwork:
         if num > 1 and not search.sample:
             raise ConfigError(f"without torch one answer is found, not {num}: set num_best to 1")
         asked = [
-            generate_options(search, self.model.stop_ids, limit=limit, sample=k)
-            for limit in limits
+            self._options(one, search, limit, k)
+            for one, limit in zip(prompts, limits, strict=True)
             for k in range(num)
         ]
-        found = self.model.llm.generate([p for p in prompts for _ in range(num)], asked)
+        found = self.model.llm.generate([p.prompt for p in prompts for _ in range(num)], asked)
         hypotheses = [_hypothesis(one) for one in found]
         return [
             sorted(hypotheses[i * num : (i + 1) * num], key=lambda h: -h.score)
             for i in range(len(prompts))
         ]
 
-    def stream(self, prompt: Prompt, search: SearchOptions) -> Iterator[int]:
+    def stream(self, prompt: Asked, search: SearchOptions) -> Iterator[int]:
         """The ids of one greedy or sampled answer, each as it is found, without the end."""
-        asked = generate_options(search, self.model.stop_ids, limit=search.max_new_tokens)
-        return (token for token, _ in self.model.llm.stream(prompt, asked))
+        asked = self._options(prompt, search, search.max_new_tokens)
+        return (token for token, _ in self.model.llm.stream(prompt.prompt, asked))
+
+    def _options(
+        self, prompt: Asked, search: SearchOptions, limit: int, sample: int = 0
+    ) -> GenerateOptions:
+        options = generate_options(search, self.model.stop_ids, limit=limit, sample=sample)
+        if not prompt.draft:
+            return options
+        adjust = _following(Follow(prompt.draft), self.draft_bonus, self._breaks, options.adjust)
+        return replace(options, adjust=adjust)
+
+    @functools.cached_property
+    def _breaks(self) -> frozenset[int]:
+        """The ids after which an answer has written down what was said."""
+        return frozenset(self.model.llm.encode("\n"))
 
     def text(self, ids: Sequence[int]) -> str:
         """Text of ids, special ones left out."""
@@ -94,9 +133,21 @@ def generate_options(
     )
 
 
-def _adjust(
-    search: SearchOptions, ends: list[int]
-) -> Callable[[Sequence[int], Floats], None] | None:
+def _following(
+    follow: Follow, bonus: float, breaks: frozenset[int], adjust: Adjust | None
+) -> Adjust:
+    """What makes the draft's next ids likelier, until the transcript ends; after `adjust`."""
+
+    def change(said: Sequence[int], scores: Floats) -> None:
+        if adjust is not None:
+            adjust(said, scores)
+        if breaks.isdisjoint(said):
+            scores[list(follow.next_ids(said))] += np.float32(bonus)
+
+    return change
+
+
+def _adjust(search: SearchOptions, ends: list[int]) -> Adjust | None:
     """What changes scores by the ids so far, as `decoding.sampling.adjust` does."""
     if (search.repetition_penalty, search.no_repeat_ngram, search.min_new_tokens) == (1.0, 0, 0):
         return None

@@ -82,6 +82,11 @@ class Recognizer(Listener):
                 "Whisper cannot transcribe and translate at once: take a speech LLM, or translate "
                 "what was transcribed (`mooer translate`)"
             )
+        if options.task == "ast" and options.to != "en":
+            raise ConfigError(
+                f"Whisper translates into English alone, not {options.to!r}: transcribe, and "
+                "translate what was transcribed (`mooer translate`)"
+            )
         if options.language:
             options = replace(options, language=self.engine.check_language(options.language))
         wave = open_wave(source, rate_hz=rate_hz)
@@ -89,13 +94,18 @@ class Recognizer(Listener):
             options = replace(options, beam_size=LONG_BEAM)
         return _WhisperRun(self, wave, source, options, on_progress)
 
+    def translation(self, chunk: Chunk, language: str) -> str:
+        """Whisper's own English of a chunk."""
+        decoder = GuardedDecoder(self.engine, RecognizeOptions(task="ast"), language)
+        return decoder.decode([chunk])[0].decoded.text
+
 
 class _WhisperRun(Run):
     """One input on its way through Whisper."""
 
     _recognizer: Recognizer
 
-    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+    def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
         for heard in self._heard(batches(chunks, self._options.batch_size)):
             yield heard.chunk, self._to_segments(heard)
 
@@ -104,7 +114,7 @@ class _WhisperRun(Run):
         first = next(batches, None)
         if first is None:
             return
-        engine = self._recognizer.engine_for(self._wave.duration_s)
+        engine = self._recognizer.engine_for(self.wave.duration_s)
         if self.language == "und":
             self.language, probability = detect_language(engine, first)
             self.language_probability = round(probability, 4)

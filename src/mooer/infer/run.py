@@ -60,8 +60,8 @@ class Run(ABC):
         on_progress: OnProgress | None,
     ) -> None:
         self._recognizer = recognizer
-        self._wave = wave
-        self._source = source if isinstance(source, str) else ""
+        self.wave = wave
+        self.source = source if isinstance(source, str) else ""
         self._options = options
         self._on_progress = on_progress or (lambda done_s, total_s: None)
         self._num_samples = 0
@@ -86,26 +86,26 @@ class Run(ABC):
             duration_s=round(self._num_samples / SAMPLE_RATE_HZ, 3),
             task="ast" if translates else "asr",
             model=self._recognizer.name,
-            source=self._source,
+            source=self.source,
             language_probability=self.language_probability,
-            translation_language="en" if translates else None,
+            translation_language=self._options.to if translates else None,
             versions=self._recognizer.versions,
-            warnings=tuple(self._wave.warnings),
+            warnings=tuple(self.wave.warnings),
         )
 
     @abstractmethod
-    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+    def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
         """Each chunk, in order, with the segments that were made of it."""
 
     def _recognize(self) -> Iterator[Segment]:
-        with self._wave:
-            yield from self.segments(self._decoded(self.chunks()))
+        with self.wave:
+            yield from self.segments(self.decoded(self.chunks()))
 
     def chunks(self) -> Iterator[Chunk]:
         """The speech of the input, to be decoded; it is read as they are asked for, and once."""
         options = self._options
         spans = speech_spans(
-            self._counted(self._wave.blocks()),
+            self._counted(self.wave.blocks()),
             self._recognizer.vad,
             options.vad,
             max_s=options.max_chunk_s,
@@ -127,7 +127,7 @@ class Run(ABC):
 
     def close(self) -> None:
         """Let go of an input that was not read to its end; closing it twice does no harm."""
-        self._wave.close()
+        self.wave.close()
 
     def _counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         for block in blocks:

@@ -164,7 +164,7 @@ class _SenseVoiceRun(Run):
 
     _recognizer: SenseVoiceRecognizer
 
-    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+    def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
         for together in batches(chunks, self._options.batch_size * _AHEAD):
             sounds = [chunk.samples for chunk in together]
             heard = self._recognizer.hear(sounds, self._options.language)

@@ -22,7 +22,7 @@ from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave, read_wave
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
 from mooer.engines.speech_llm import SpeechLLM as NativeSpeechLLM
-from mooer.engines.speech_llm import why_not
+from mooer.engines.speech_llm import read_options, why_not
 from mooer.errors import (
     AudioError,
     ConfigError,
@@ -38,6 +38,7 @@ from mooer.infer.native_network import NativeNetwork
 from mooer.infer.pool import transcripts
 from mooer.infer.run import Listener, OnProgress, Run
 from mooer.infer.torch_network import SpeechLLM, TorchNetwork
+from mooer.store import SCHEME
 from mooer.tasks.templates import tasks
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript
@@ -54,8 +55,10 @@ PARTS: Mapping[str, Callable[[str], Any]] = {
     "encoder": str,
     "lora_alpha": float,
     "engine": str,  # one of ENGINES
+    "draft": str,  # the Whisper that drafts, or NO_DRAFT
 }
 ENGINES = ("native", "torch")
+NO_DRAFT = "none"
 _TOGETHER = 8  # batches of chunks of several inputs that are held at once
 _AHEAD = 4  # batches that are read at once, so that chunks of like length go together
 
@@ -93,7 +96,7 @@ class SpeechLLMRecognizer(Listener):
         AudioError if it cannot be read; ConfigError for what a speech LLM cannot do.
         """
         options = options or RecognizeOptions()
-        answerer = self._answerer(options)
+        answerer = self.answerer(options)
         wave = open_wave(source, rate_hz=rate_hz)
         return _SpeechRun(self, wave, source, _with_code(options), on_progress, answerer)
 
@@ -106,7 +109,7 @@ class SpeechLLMRecognizer(Listener):
         for what a speech LLM cannot do.
         """
         options = _with_code(options or RecognizeOptions())
-        answerer = self._answerer(options)
+        answerer = self.answerer(options)
         size = options.batch_size
 
         def open_run(source: Source) -> _SpeechRun:
@@ -139,13 +142,16 @@ class SpeechLLMRecognizer(Listener):
                 f"the input is longer than {MAX_S:.0f} s, and only one utterance can be streamed: "
                 "iterate `run` for segments"
             )
-        return self._answerer(options).stream(samples)
+        return self.answerer(options).stream(samples)
 
-    def _answerer(self, options: RecognizeOptions) -> Answerer[Any]:
+    def answerer(self, options: RecognizeOptions) -> Answerer[Any]:
+        """The LLM with what it is asked to do. ConfigError for what it cannot do."""
         known = tasks(self.network.template)
-        if options.task not in known:
+        into = "" if options.task == "asr" or options.to == "en" else f"_{options.to}"
+        task = options.task + into
+        if task not in known:
             raise ConfigError(
-                f"the speech LLM {self.name} was not trained for the task {options.task}: "
+                f"the speech LLM {self.name} was not trained for the task {task}: "
                 f"it knows {', '.join(known)}"
             )
         for name in ("prompt", "hotwords", "words"):
@@ -154,9 +160,10 @@ class SpeechLLMRecognizer(Listener):
         search = replace(self.search, num_beams=options.beam_size or self.search.num_beams)
         return Answerer(
             self.network,
-            options.task,
+            task,
             search,
             language=options.language and find_language(options.language),
+            target=options.to,
             temperatures=options.temperatures,
         )
 
@@ -170,6 +177,14 @@ def _with_code(options: RecognizeOptions) -> RecognizeOptions:
 def holds_speech_llm(folder: Path) -> bool:
     """Whether a folder looks like a speech LLM: of our own layout, or as MooER was released."""
     return (folder / CONFIG).is_file() or bool(_released_tasks(folder))
+
+
+def drafts_by(folder: Path, parts: Mapping[str, str]) -> str | None:
+    """The Whisper whose drafts a speech LLM is to be shown, by `parts` or as it was trained."""
+    if not (folder / CONFIG).is_file():
+        return None
+    draft = parts.get("draft") or read_options(folder).draft
+    return None if draft in (None, NO_DRAFT) else draft.removeprefix(SCHEME)
 
 
 def load_speech_llm(
@@ -190,6 +205,7 @@ def load_speech_llm(
     """
     places = _places(parts or {})
     wanted = places.pop("engine", None)
+    places.pop("draft", None)  # see `drafts_by`
     is_ours = (folder / CONFIG).is_file()
     reason = why_not(folder) if is_ours else "it is a released one, which runs in torch alone"
     if wanted == "native" and reason is not None:
@@ -284,7 +300,7 @@ class _SpeechRun(Run):
         super().__init__(recognizer, wave, source, options, on_progress)
         self._answerer = answerer
 
-    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+    def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
         size = self._options.batch_size
         for together in batches(chunks, size * _AHEAD):
             answered = by_length(self._answerer, together, size)
@@ -318,11 +334,15 @@ class _SpeechRun(Run):
         )
 
 
-def by_length(answerer: Answerer[Any], chunks: Sequence[Chunk], size: int) -> list[Answered]:
-    """Answers to chunks in their order, decoded in batches of like length."""
+def by_length(
+    answerer: Answerer[Any], chunks: Sequence[Chunk], size: int, drafts: Sequence[str] = ()
+) -> list[Answered]:
+    """Answers to chunks in their order, decoded in batches of like length; with a draft of each."""
     order = [int(i) for i in np.argsort([-chunk.duration_s for chunk in chunks], kind="stable")]
     found: dict[int, Answered] = {}
     for start in range(0, len(order), size):
         places = order[start : start + size]
-        found.update(zip(places, answerer.answers([chunks[i] for i in places]), strict=True))
+        shown = [drafts[i] for i in places] if drafts else ()
+        answered = answerer.answers([chunks[i] for i in places], shown)
+        found.update(zip(places, answered, strict=True))
     return [found[i] for i in range(len(chunks))]

@@ -16,7 +16,7 @@ from mooer.decoding.sampling import stream_ids
 from mooer.decoding.search import decode
 from mooer.errors import ModelError
 from mooer.infer.longform import Samples
-from mooer.tasks.templates import template
+from mooer.tasks.templates import template, with_draft
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +45,7 @@ class Prompt:
 
     task: str
     samples: Samples
+    draft: str = ""
 
 
 class TorchNetwork:
@@ -79,9 +80,13 @@ class TorchNetwork:
         """ModelError if the tokenizer has no id that ends answers of the template."""
         _ = self.eos_ids
 
-    def prompts(self, task: str, utterances: Sequence[Samples]) -> list[Prompt]:
+    def prompts(
+        self, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+    ) -> list[Prompt]:
         """The utterances, which are heard when they are decoded, together."""
-        return [Prompt(task, samples) for samples in utterances]
+        drafts = drafts or [""] * len(utterances)
+        pairs = zip(utterances, drafts, strict=True)
+        return [Prompt(task, samples, draft) for samples, draft in pairs]
 
     def decode(
         self, prompts: Sequence[Prompt], search: SearchOptions, limits: Sequence[int]
@@ -109,14 +114,17 @@ class TorchNetwork:
         import torch
 
         [task] = {prompt.task for prompt in prompts}
-        batch = prompt_batch(self.model, task, [prompt.samples for prompt in prompts])
+        utterances = [prompt.samples for prompt in prompts]
+        batch = prompt_batch(self.model, task, utterances, [prompt.draft for prompt in prompts])
         batch = batch.to(self._device)
         batch = replace(batch, features=batch.features.to(self._dtype))
         with torch.no_grad():
             return self.model.embed(batch), batch.mask
 
 
-def prompt_batch(model: SpeechLLM, task: str, utterances: Sequence[Samples]) -> Batch:
+def prompt_batch(
+    model: SpeechLLM, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+) -> Batch:
     """What a task asks of utterances [T] at 16 kHz, padded to the left for decoding."""
     frontend = model.encoder.frontend
     collator = Collator(
@@ -128,7 +136,12 @@ def prompt_batch(model: SpeechLLM, task: str, utterances: Sequence[Samples]) -> 
         side="left",
         with_answers=False,
     )
-    examples = [Example(Utterance(str(i), audio=""), task) for i in range(len(utterances))]
+    drafts = drafts or [""] * len(utterances)
+    wordings = [with_draft(model.template, task, draft) if draft else None for draft in drafts]
+    examples = [
+        Example(Utterance(str(i), audio="", prompt=wording), task)
+        for i, wording in enumerate(wordings)
+    ]
     heard: list[Heard | Failure] = [
         (Features(frontend(samples), len(samples)),) for samples in utterances
     ]

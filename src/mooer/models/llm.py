@@ -18,8 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mooer.errors import ConfigError, MissingExtra, ModelError, did_you_mean
-from mooer.models.tensors import first_line, listed, refusal
+from mooer.errors import ConfigError, MissingExtra, ModelError, did_you_mean, first_line, listed
+from mooer.models.tensors import refusal
 from mooer.store import located
 
 logger = logging.getLogger(__name__)

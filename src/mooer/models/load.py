@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mooer.config import from_mapping, read_yaml, write_yaml
-from mooer.errors import ConfigError, ModelError
+from mooer.errors import ConfigError, ModelError, listed
 from mooer.models.adapter import build_adapter
 from mooer.models.ctc import read_units
 from mooer.models.encoders import ENCODERS
@@ -45,7 +45,7 @@ from mooer.models.llm import (
 )
 from mooer.models.lora import Lora, fill_lora, read_lora, same_lora
 from mooer.models.speech_llm import EncoderConfig, ModelConfig, SpeechLLM
-from mooer.models.tensors import Tensors, fill, listed, read_tensors
+from mooer.models.tensors import Tensors, fill, read_tensors
 from mooer.store import SCHEME, located
 
 CONFIG = "mooer.yaml"

@@ -45,6 +45,7 @@ class ModelConfig:
     adapter_weights: str | None = None  # a file; null: random
     template: str = "mooer"
     ctc: CtcConfig | None = None  # a head that spells what the adapter makes of the sound
+    draft: str | None = None  # the recogniser whose text is shown to the LLM, when it is used
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import warnings
 import zipfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mooer.errors import ModelError
+from mooer.errors import ModelError, first_line, listed
 
 StrPath = str | os.PathLike[str]
 Tensors = dict[str, Tensor]
@@ -32,7 +32,6 @@ Shapes = dict[str, tuple[int, ...]]
 
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_MAX_NAMED = 8
 
 
 def read_tensors(path: StrPath) -> Tensors:
@@ -189,22 +188,6 @@ def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
     ['a']
     """
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
-
-
-def listed(names: Iterable[str]) -> str:
-    """How many, and the first of them.
-
-    >>> listed(["a", "b"])
-    '2, a, b'
-    """
-    names = list(names)
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return f"{len(names)}, {', '.join(names[:_MAX_NAMED])}{more}"
-
-
-def first_line(error: BaseException) -> str:
-    """Of an error from below, what fits into a sentence."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _prefix_fault(missing: list[str], unexpected: list[str]) -> str:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from mooer.store.cache import fetch, is_present, path, remove, verify
-from mooer.store.entries import Entry, File, Wheel, catalog
+from mooer.store.entries import Entry, File, Wheel, catalog, with_needs
 
 SCHEME = "store:"
 
@@ -34,4 +34,5 @@ __all__ = [
     "path",
     "remove",
     "verify",
+    "with_needs",
 ]

@@ -4,6 +4,8 @@ MOOER_HOME/models/<model>/<file>       checked files only: they appear here by r
                           .stamp.json  sizes and times of what was checked
                           .parts/      what is on its way, kept for the next attempt
 MOOER_HOME/locks/<model>.lock
+
+A model that comes with mooer is never there: its files lie in the package, and are only read.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from mooer.store.settings import Settings, read_settings
 if TYPE_CHECKING:
     from mooer.store.sources import Source
 
+SHIPPED = Path(__file__).resolve().parents[1] / "weights"  # <model>/<file>
 STAMP = ".stamp.json"
 PARTS = ".parts"
 NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -36,8 +39,8 @@ def fetch(name: str | os.PathLike[str], *, offline: bool | None = None) -> Path:
     """Folder with the files of the model called `name`, fetched and checked if need be.
 
     A path of your own (a folder or file of weights) comes back as it is. offline: use the cache
-    and local folders only; None asks MOOER_OFFLINE. StoreError if the model is unknown, or if
-    no source can give one of its files.
+    and local folders only; None asks MOOER_OFFLINE. StoreError if the model is unknown, if
+    no source can give one of its files, or if one that comes with mooer is not whole.
     """
     settings = read_settings()
     name = os.fspath(name)
@@ -49,6 +52,12 @@ def fetch(name: str | os.PathLike[str], *, offline: bool | None = None) -> Path:
     if name and name not in entries.catalog() and Path(name).exists():
         return Path(name)
     entry = entries.find(name)
+    if entry.shipped:
+        if not is_present(name):
+            raise StoreError(
+                f"{name} comes with mooer, but not all of it is here: install it again"
+            )
+        return _place(entry, settings)
     offline = settings.offline if offline is None else offline
     try:
         with _locked(settings, name):
@@ -65,21 +74,26 @@ def fetch(name: str | os.PathLike[str], *, offline: bool | None = None) -> Path:
 
 def path(name: str) -> Path:
     """Where the files of the model called `name` are or would be."""
-    return read_settings().folder(entries.find(name).name)
+    return _place(entries.find(name), read_settings())
 
 
 def is_present(name: str) -> bool:
-    """Whether all files of a model are in the cache; their contents are not read."""
+    """Whether all files of a model are here; their contents are not read."""
     entry = entries.find(name)
-    folder = read_settings().folder(name)
+    folder = _place(entry, read_settings())
     return _is_fresh(folder) or all(
         _size_bytes(folder / file.name) == file.size_bytes for file in entry.files
     )
 
 
 def remove(name: str) -> int:
-    """Delete a model from the cache; return how many bytes that freed."""
+    """Delete a model from the cache; return how many bytes that freed.
+
+    StoreError if it comes with mooer.
+    """
     entry = entries.find(name)
+    if entry.shipped:
+        raise StoreError(f"{name} comes with mooer and cannot be removed")
     settings = read_settings()
     folder = settings.folder(entry.name)
     if not folder.exists():
@@ -103,7 +117,7 @@ def verify(name: str) -> list[str]:
     from mooer.store.archive import sha256_of
 
     entry = entries.find(name)
-    folder = read_settings().folder(name)
+    folder = _place(entry, read_settings())
     problems = []
     for file in entry.files:
         size_bytes = _size_bytes(folder / file.name)
@@ -117,6 +131,10 @@ def verify(name: str) -> list[str]:
         with contextlib.suppress(OSError):
             (folder / STAMP).unlink()
     return problems
+
+
+def _place(entry: Entry, settings: Settings) -> Path:
+    return SHIPPED / entry.name if entry.shipped else settings.folder(entry.name)
 
 
 def _fill(entry: Entry, settings: Settings, *, offline: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ CATALOG_PATH = Path(__file__).with_name("catalog.yaml")
 
 _WHEEL = re.compile(r"(?P<package>[\w.-]+)==(?P<version>[\w.!+-]+):\s*(?P<member>\S.*)")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_SHIPPED_NAME = re.compile(rf"(?:{_PLAIN_NAME.pattern}/)?{_PLAIN_NAME.pattern}")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Entry:
     files: tuple[File, ...]
     hf: str | None = None
     modelscope: str | None = None
+    shipped: bool = False  # with mooer, in `mooer/weights`: nothing is fetched
+    needs: tuple[str, ...] = ()  # names of entries that it is used with
 
     @property
     def size_bytes(self) -> int:
@@ -75,7 +78,7 @@ class Entry:
 
 
 def catalog() -> Mapping[str, Entry]:
-    """All models that can be fetched, by name; read once per process."""
+    """All models, by name; read once per process."""
     return _read(CATALOG_PATH)
 
 
@@ -88,6 +91,14 @@ def find(name: str) -> Entry:
             "A folder of your own is given by its path."
         )
     return entries[name]
+
+
+def with_needs(names: Iterable[str]) -> list[str]:
+    """These models and all that they need, once each. StoreError if one is unknown."""
+    found = list(dict.fromkeys(names))
+    for name in found:  # which grows
+        found += [need for need in find(name).needs if need not in found]
+    return found
 
 
 @functools.lru_cache(maxsize=4)
@@ -106,22 +117,36 @@ def _read(path: Path) -> Mapping[str, Entry]:
 
 def parse(raw: Mapping[str, Any]) -> Mapping[str, Entry]:
     """Turn the YAML of a catalog into entries; ConfigError for whatever does not fit."""
-    return MappingProxyType({name: _entry(name, body) for name, body in raw.items()})
+    entries = {name: _entry(name, body) for name, body in raw.items()}
+    for entry in entries.values():
+        for need in entry.needs:
+            if need not in entries:
+                raise ConfigError(
+                    f"catalog: {entry.name}: needs unknown model {need!r}: "
+                    + did_you_mean(need, entries)
+                )
+    return MappingProxyType(entries)
 
 
 def _entry(name: str, raw: Any) -> Entry:
     body = _checked(Entry, raw, f"catalog: {name}")
     if not _PLAIN_NAME.fullmatch(name):
         raise ConfigError(f"catalog: {name!r} cannot be the name of a model: use letters and -._+")
-    files = tuple(_file(name, file, spec) for file, spec in body.pop("files").items())
-    return Entry(name=name, files=files, tasks=tuple(body.pop("tasks")), **body)
+    shipped = body.setdefault("shipped", False)
+    if not isinstance(shipped, bool):
+        raise ConfigError(f"catalog: {name}: shipped must be true or false, got {shipped!r}")
+    files = tuple(_file(name, file, spec, shipped) for file, spec in body.pop("files").items())
+    tasks, needs = tuple(body.pop("tasks")), tuple(body.pop("needs", ()))
+    return Entry(name=name, files=files, tasks=tasks, needs=needs, **body)
 
 
-def _file(model: str, name: str, raw: Any) -> File:
+def _file(model: str, name: str, raw: Any, shipped: bool) -> File:
     where = f"catalog: {model}: {name}"
     body = {"path": name, **_checked(File, raw, where)}
     # The name becomes a path on the user's disk, so it must not be able to leave the folder.
-    if not _PLAIN_NAME.fullmatch(name):
+    if shipped and not _SHIPPED_NAME.fullmatch(name):
+        raise ConfigError(f"{where}: a file name has at most one folder in it")
+    if not shipped and not _PLAIN_NAME.fullmatch(name):
         raise ConfigError(f"{where}: a file name has no folder in it")
     if not re.fullmatch(r"[0-9a-f]{64}", str(body["sha256"])):
         raise ConfigError(f"{where}: sha256 must be 64 hexadecimal digits, got {body['sha256']!r}")
@@ -139,7 +164,7 @@ def _checked(kind: type[Entry] | type[File], raw: Any, where: str) -> dict[str, 
     for key in raw:
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}: {did_you_mean(str(key), known)}")
-    optional = {"hf", "modelscope", "path", "wheels"}
+    optional = {"hf", "modelscope", "path", "wheels", "shipped", "needs"}
     missing = sorted(known - optional - set(raw))
     if missing:
         raise ConfigError(f"{where}: missing {', '.join(missing)}")

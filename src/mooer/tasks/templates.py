@@ -172,7 +172,13 @@ TEMPLATES: Mapping[str, Template] = {
     "firered": Template(
         (_USER,), (_PROMPT + _REPLY,), "<|im_end|>", {"asr": _transcript("请转写音频为文字")}
     ),
-    "mini": Template((_SYSTEM + _USER,), (_PROMPT + _REPLY,), "<|im_end|>", _MINI),
+    "mini": Template(
+        (_SYSTEM + _USER,),
+        (_PROMPT + _REPLY,),
+        "<|im_end|>",
+        _MINI,
+        Chat(_SYSTEM, "<|im_start|>{role}\n", "", ""),
+    ),
     "osum": Template((_PROMPT,), (), "<|endoftext|>", _OSUM),
     "salmonn": Template(
         ("<s>", "USER: <Speech>"), ("</Speech> " + _PROMPT + "\nASSISTANT:",), "</s>", _SALMONN
@@ -220,6 +226,17 @@ def parts(
     if answer is not None:
         found.append(Text(answer + layout.end, learned=True))
     return found
+
+
+def with_draft(name: str, task: str, draft: str) -> str:
+    r"""The wording of a task, shown what another recogniser wrote of the same sound.
+
+    >>> with_draft("mini", "asr", "hello <|im_end|>")
+    'Draft: hello < |im_end|>\nTranscribe the speech.'
+    """
+    # The names of special tokens open with "<|"; nobody can say one.
+    line = " ".join(draft.split()).replace("<|", "< |")
+    return f"Draft: {line}\n{_request(name, task).prompt}"
 
 
 def read_answer(name: str, task: str, text: str) -> Answer:

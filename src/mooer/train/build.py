@@ -17,6 +17,7 @@ from mooer.data.supervision import Utterance, read_manifest
 from mooer.errors import ManifestError
 from mooer.models import load as models
 from mooer.models.ctc import units_of
+from mooer.models.llm import add_lora, has_lora
 from mooer.models.speech_llm import SpeechLLM
 from mooer.tasks.templates import read_answer
 from mooer.train.feed import Stream
@@ -51,8 +52,16 @@ def build(recipe: Recipe) -> Parts:
 
 
 def network(recipe: Recipe, sources: Sequence[Lines] | None = None) -> SpeechLLM:
-    """The model that a run begins with; the units of its CTC head are those of the texts."""
+    """The model that a run begins with; the units of its CTC head are those of the texts.
+
+    One that is gone on from is given LoRA, if the recipe has it and it has none.
+    """
     model = models.load(recipe.start) if recipe.start else models.build(recipe.model)
+    lora = recipe.model.llm.lora
+    if lora is not None and not has_lora(model.llm):
+        model.llm = add_lora(model.llm, lora)
+        if model.config is not None:
+            model.config = replace(model.config, llm=replace(model.config.llm, lora=lora))
     if recipe.model.ctc is not None:
         sources = sources or [Lines(source.manifest) for source in recipe.data.train]
         texts = (lines[i].text or "" for lines in sources for i in range(len(lines)))

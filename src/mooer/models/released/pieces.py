@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mooer.errors import ModelError
+from mooer.errors import ModelError, first_line
 from mooer.models.adapter import AdapterConfig, build_adapter
 from mooer.models.encoders.sanm import SanmConfig, SanmEncoder
 from mooer.models.llm import LoraConfig, add_lora
-from mooer.models.tensors import Comparison, Shapes, Tensors, compare, first_line, shapes_of
+from mooer.models.tensors import Comparison, Shapes, Tensors, compare, shapes_of
 
 ENCODER_FILE = "paraformer-encoder.pth"
 CMVN_FILE = "am.mvn"

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from mooer.errors import ModelError, did_you_mean
 from mooer.models.llm import LoraConfig
-from mooer.models.lora import CONFIG as LORA_CONFIG
-from mooer.models.lora import lora_config, measure, read_lora
+from mooer.models.lora import lora_config, read_lora
 from mooer.models.released.checksums import ADAPTER
 from mooer.models.released.deepspeed import is_deepspeed, read_deepspeed
 from mooer.models.released.pieces import ENCODER_FILE, LLM_NAMES, States, split
 from mooer.models.tensors import Tensors, read_tensors, shapes_of
+from mooer.store.lora import CONFIG as LORA_CONFIG
+from mooer.store.lora import measure
 
 _LORA_FOLDERS = ("lora_weights", "lora", "new_llm")
 

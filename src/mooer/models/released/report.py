@@ -18,7 +18,6 @@ from mooer.config import read_yaml
 from mooer.errors import MooerError
 from mooer.models.adapter import build_adapter
 from mooer.models.load import ADAPTER, CONFIG, ENCODER, LORA, build_encoder, locate
-from mooer.models.lora import CONFIG as LORA_CONFIG
 from mooer.models.lora import read_lora, same_lora
 from mooer.models.released.checksums import ADAPTER as ADAPTER_FILE
 from mooer.models.released.checksums import FileCheck, check_encoder, check_llm
@@ -48,6 +47,7 @@ from mooer.models.sense_voice_folder import (
 from mooer.models.sense_voice_labels import read_vocabulary
 from mooer.models.speech_llm import ModelConfig
 from mooer.models.tensors import Comparison, compare, read_shapes, read_tensors, shapes_of
+from mooer.store.lora import CONFIG as LORA_CONFIG
 
 _SANM_WIDTH = 512  # of the encoder that an adapter is for, where none lies beside it
 

@@ -1,0 +1,200 @@
+"""Two recognisers one after the other: Whisper drafts, a speech LLM hears each sentence again.
+
+    recognizer = DraftedRecognizer(whisper, SpeechLLMRecognizer(...))
+    recognizer.transcribe("talk.mp3", RecognizeOptions(task="asr_ast"))
+
+Whisper is quick on long recordings, knows a hundred languages and gives times; the LLM reads its
+draft beside the sound, mends it, and translates. What the LLM was not trained for stays Whisper's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mooer.audio.wave import Source
+from mooer.decoding import rules
+from mooer.infer.answering import Answered, Answerer
+from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.longform import Chunk
+from mooer.infer.recognizer import Recognizer
+from mooer.infer.run import Listener, OnProgress, Run
+from mooer.infer.speech_llm import SpeechLLMRecognizer, by_length
+from mooer.text import language_name
+from mooer.text.edit import align
+from mooer.transcript import Segment, Word
+
+logger = logging.getLogger(__name__)
+
+LANGUAGES = ("zh", "en")
+MARGIN_S = 0.2  # heard on both sides of a sentence: the times of words are not exact
+MAX_SHARE_CHANGED = 0.5  # of the draft's characters; an answer that changes more heard otherwise
+
+
+class DraftedRecognizer(Listener):
+    """A recogniser and a speech LLM behind it; use it from one thread.
+
+    Its tasks are asr, ast and asr_ast, between Chinese and English. Without `revises`, a
+    transcript is Whisper's own, and the LLM is asked for translations alone.
+    """
+
+    def __init__(
+        self, first: Recognizer, second: SpeechLLMRecognizer, *, revises: bool = True
+    ) -> None:
+        super().__init__(
+            first.vad, name=second.name, versions={**first.versions, **second.versions}
+        )
+        self.first = first
+        self.second = second
+        self.revises = revises
+
+    def run(
+        self,
+        source: Source,
+        options: RecognizeOptions | None = None,
+        *,
+        rate_hz: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Run:
+        """Open an input; iterate the result for segments.
+
+        AudioError if it cannot be read; ConfigError for what neither of the two can do.
+        """
+        options = options or RecognizeOptions()
+        first = self.first.run(source, replace(options, task="asr"), rate_hz=rate_hz)
+        return _DraftedRun(self, first, options, on_progress)
+
+
+class _DraftedRun(Run):
+    """One input on its way through both."""
+
+    _recognizer: DraftedRecognizer
+
+    def __init__(
+        self,
+        recognizer: DraftedRecognizer,
+        first: Run,
+        options: RecognizeOptions,
+        on_progress: OnProgress | None,
+    ) -> None:
+        super().__init__(recognizer, first.wave, first.source, options, on_progress)
+        self._first = first
+        self._is_chosen = False  # what the LLM is to do: once the language is known
+        self._answerer: Answerer[Any] | None = None
+
+    def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+        """Each chunk with its sentences, heard twice."""
+        for chunk, segments in self._first.decoded(chunks):
+            if not self._is_chosen:
+                self._is_chosen = True
+                self.language = self._first.language
+                self.language_probability = self._first.language_probability
+                self._answerer = self._choose()
+            yield chunk, self._heard_again(chunk, list(segments))
+
+    def _choose(self) -> Answerer[Any] | None:
+        """The LLM with what it is to do; None if that is nothing."""
+        options, language = self._options, self.language
+        if language not in LANGUAGES:
+            logger.warning(
+                "%s was trained on Chinese and English: for %s this is Whisper's own %s",
+                self._recognizer.name,
+                language_name(language),
+                "transcript" if options.task == "asr" else "transcript and translation",
+            )
+            return None
+        task = options.task if options.to != language else "asr"  # nothing to translate
+        if task == "asr" and not self._recognizer.revises:
+            return None
+        asked = RecognizeOptions(task=task, to=options.to, language=language, temperatures=())
+        return self._recognizer.second.answerer(asked)
+
+    def _heard_again(self, chunk: Chunk, segments: list[Segment]) -> list[Segment]:
+        options = self._options
+        if self._answerer is None:
+            return [self._translated(chunk, one) for one in segments]
+        cuts = [chunk.cut(s.start_s - MARGIN_S, s.end_s + MARGIN_S) for s in segments]
+        drafts = [segment.text for segment in segments]
+        answered = by_length(self._answerer, cuts, options.batch_size, drafts)
+        return [
+            self._translated(chunk, self._merged(segment, one))
+            for segment, one in zip(segments, answered, strict=True)
+        ]
+
+    def _merged(self, segment: Segment, answered: Answered) -> Segment:
+        """The draft with what the LLM made of it."""
+        answer = answered.answer
+        found = replace(segment, translation=answer.translation)
+        text = self._in_script(answer.transcript or "", self.language)
+        doubtful = rules.gravity(answered.faults) > 0
+        if text and not doubtful and share_changed(segment.text, text) <= MAX_SHARE_CHANGED:
+            words = segment.words and retimed(segment.words, text, self.language)
+            found = replace(found, text=text, words=words)
+        doubts = [name for name in answered.faults if name not in rules.RULES]
+        return replace(found, warnings=(*segment.warnings, *doubts))
+
+    def _translated(self, chunk: Chunk, segment: Segment) -> Segment:
+        """With a translation, where one is wanted and the LLM has given none."""
+        options = self._options
+        if options.task == "asr" or segment.translation:
+            return segment
+        if self.language == options.to:
+            return replace(segment, translation=segment.text)
+        part = chunk.cut(segment.start_s, segment.end_s)
+        return replace(segment, translation=self._recognizer.first.translation(part, self.language))
+
+
+def share_changed(draft: str, text: str) -> float:
+    """Edits from one to the other over the characters of the longer, marks and case left out.
+
+    >>> share_changed("Hello, world", "hello word.")
+    0.1
+    """
+    one, other = ([c for c in said.lower() if c.isalnum()] for said in (draft, text))
+    edits = sum(op != "=" for op in align(one, other).ops)
+    return edits / max(1, len(one), len(other))
+
+
+def retimed(words: Sequence[Word], text: str, language: str) -> tuple[Word, ...]:
+    """The words of another text at the times of these, which it differs little from.
+
+    >>> before = [Word(0.0, 0.4, "good", 0.9), Word(0.5, 1.0, "knight", 0.4)]
+    >>> [(w.text, w.start_s, w.end_s) for w in retimed(before, "Good night.", "en")]
+    [('Good', 0.0, 0.4), ('night.', 0.5, 1.0)]
+    """
+    spaced = [word.text for word in words]
+    pieces = timed_pieces(text, language)
+    ops = align([_bare(w) for w in spaced], [_bare(p) for p in pieces]).ops
+    found: list[Word] = []
+    place = 0  # of the word before which nothing is left
+    rest = iter(pieces)
+    for op in ops:
+        here = words[min(place, len(words) - 1)]
+        if op in "=S":
+            found.append(replace(here, text=next(rest)))
+        elif op == "I":  # between two words: no time is known but that of the seam
+            start_s = found[-1].end_s if found else here.start_s
+            found.append(Word(start_s, start_s, next(rest), here.probability))
+        place += op != "I"
+    return tuple(found)
+
+
+def timed_pieces(text: str, language: str) -> list[str]:
+    """A text as the words that are timed: characters of Chinese with the marks after them.
+
+    >>> timed_pieces("你好，world。", "zh")
+    ['你', '好，', 'world。']
+    """
+    if language not in ("zh", "yue"):
+        return text.split()
+    return _PIECE.findall(text)
+
+
+_PIECE = re.compile(r"[a-zA-Z0-9.'%-]+[^\w\s]*|\w[^\w\s]*|[^\w\s]+")
+
+
+def _bare(word: str) -> str:
+    return "".join(c for c in word.lower() if c.isalnum())

@@ -1,0 +1,161 @@
+"""Whisper and a speech LLM behind it, both scripted: whose words are kept, and what is told."""
+
+import logging
+
+import numpy as np
+import pytest
+from tests.fakes import LoudnessVad, ScriptedWhisper, speech
+
+from mooer.decoding.generation import Hypothesis
+from mooer.errors import ConfigError
+from mooer.infer import RecognizeOptions, Recognizer
+from mooer.infer.drafted import DraftedRecognizer, retimed, timed_pieces
+from mooer.infer.longform import Chunk
+from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.transcript import Word
+
+CLIP = speech((0.5, 0), (3, 0.5), (0.5, 0))
+
+
+class ScriptedNetwork:
+    """Says `answers` in turn; stands in for a network, whose prompts are what it was asked."""
+
+    template = "mini"
+
+    def __init__(self, answers):
+        self._answers = iter(answers)
+        self.asked = []
+
+    def require_end(self):
+        return None
+
+    def prompts(self, task, utterances, drafts=()):
+        found = [(task, len(u) / 16_000, d) for u, d in zip(utterances, drafts, strict=True)]
+        self.asked += found
+        return found
+
+    def decode(self, prompts, search, limits):
+        texts = [next(self._answers) for _ in prompts]
+        return [[Hypothesis(tuple(t.encode()), (-0.1,), -0.1, ended=True)] for t in texts]
+
+    def text(self, ids):
+        return bytes(ids).decode()
+
+    def num_tokens(self, text):
+        return len(text.split())
+
+
+def listen(drafts, answers, *, samples=CLIP, revises=True, language="en", **options):
+    network = ScriptedNetwork(answers)
+    vad = LoudnessVad()
+    recognizer = DraftedRecognizer(
+        Recognizer(ScriptedWhisper(drafts), vad, name="w", versions={"ctranslate2": "4"}),
+        SpeechLLMRecognizer(network, vad, name="mini", versions={"mooer": "0"}),
+        revises=revises,
+    )
+    asked = RecognizeOptions(language=language, **options)
+    return recognizer.transcribe(samples, asked, rate_hz=16_000), network
+
+
+def test_a_draft_is_mended_and_keeps_its_times():
+    transcript, network = listen(["good knight to you all"], ["Good night to you all."], words=True)
+    [segment] = transcript.segments
+    assert segment.text == "Good night to you all."
+    assert [w.text for w in segment.words] == ["Good", "night", "to", "you", "all."]
+    assert segment.words[1].start_s == pytest.approx(segment.words[0].end_s)
+    [(task, heard_s, draft)] = network.asked
+    assert (task, draft) == ("asr", "good knight to you all")
+    assert 2.9 < heard_s < 4.0
+    assert transcript.model == "mini"
+    assert transcript.versions == {"ctranslate2": "4", "mooer": "0"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Something that nobody has said at all here.",
+        "good night " * 30,
+        "I'm sorry, but I cannot transcribe this.",
+        "",
+    ],
+)
+def test_an_answer_that_is_far_from_the_draft_is_not_believed(answer):
+    transcript, _ = listen(["good night to you"], [answer] * 2)
+    assert transcript.text == "good night to you"
+
+
+def test_translation_alone_keeps_the_draft_as_its_text():
+    transcript, network = listen(
+        ["how are you today"], ["你今天好吗？"], task="ast", to="zh", revises=False
+    )
+    [segment] = transcript.segments
+    assert (segment.text, segment.translation) == ("how are you today", "你今天好吗？")
+    assert network.asked[0][0] == "ast_zh"
+    assert (transcript.task, transcript.translation_language) == ("ast", "zh")
+
+
+def test_both_at_once():
+    transcript, network = listen(
+        ["how are you two day"], ["How are you today?\n你今天好吗？"], task="asr_ast", to="zh"
+    )
+    [segment] = transcript.segments
+    assert (segment.text, segment.translation) == ("How are you today?", "你今天好吗？")
+    assert network.asked[0][0] == "asr_ast_zh"
+
+
+def test_a_doubtful_translation_is_told():
+    transcript, _ = listen(["how are you today"], ["How are you today"] * 2, task="ast", to="zh")
+    assert "translation_language" in transcript.segments[0].warnings
+
+
+def test_english_into_english_is_not_asked_for():
+    transcript, network = listen(["good night"], ["Good night."], task="ast")
+    assert transcript.segments[0].translation == "Good night."
+    assert network.asked[0][0] == "asr"
+
+
+def test_without_revision_the_llm_hears_nothing_of_a_transcript():
+    transcript, network = listen(["good night"], [], revises=False)
+    assert transcript.text == "good night"
+    assert network.asked == []
+
+
+def test_other_languages_stay_whispers_and_that_is_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        transcript, network = listen(["guten abend", "good evening"], [], language="de", task="ast")
+    [segment] = transcript.segments
+    assert (segment.text, segment.translation) == ("guten abend", "good evening")
+    assert network.asked == []
+    assert "for German this is Whisper's own" in caplog.text
+
+
+def test_silence_is_heard_by_neither():
+    transcript, network = listen([], [], samples=np.zeros(80_000, np.float32))
+    assert transcript.segments == ()
+    assert network.asked == []
+
+
+def test_a_language_that_it_does_not_translate_into_is_told():
+    with pytest.raises(ConfigError, match="ast_de"):
+        listen(["good night"], [], task="ast", to="de")
+
+
+def test_the_words_of_another_text_get_the_times_of_these():
+    words = [Word(0.0, 0.2, "你", 0.9), Word(0.2, 0.4, "豪，", 0.2), Word(0.5, 0.9, "再", 0.8)]
+    found = retimed(words, "你好，再见", "zh")
+    assert [(w.text, w.start_s, w.end_s) for w in found] == [
+        ("你", 0.0, 0.2),
+        ("好，", 0.2, 0.4),
+        ("再", 0.5, 0.9),
+        ("见", 0.9, 0.9),
+    ]
+    assert "".join(timed_pieces("a4纸，3.5%。", "zh")) == "a4纸，3.5%。"
+
+
+def test_a_part_of_a_chunk_by_times_of_the_input():
+    chunk = Chunk(np.arange(48_000, dtype=np.float32), ((16_000, 16_000), (64_000, 32_000)), 0.8)
+    part = chunk.cut(1.5, 4.5)
+    assert part.spans == ((24_000, 8_000), (64_000, 8_000))
+    assert part.samples[0] == 8_000
+    assert part.samples[8_000] == 16_000
+    assert chunk.cut(2.5, 3.5) is chunk
