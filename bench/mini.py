@@ -1,8 +1,8 @@
 """Our speech LLM beside whisper-base: errors, translation, speed, noise, silence, as Markdown.
 
-    python bench/mini.py asr ast speed noise silence --model mini --shared ../shared
-    python bench/mini.py noise --plot docs/mini-noise.png
-    python bench/mini.py all --limit 2                      # a quick try
+    python bench/mini.py asr ast speed noise silence --model my-model --shared ../shared
+    python bench/mini.py noise --model my-model --plot noise.png
+    python bench/mini.py all --model my-model --limit 2     # a quick try
 
 --model is a name of the catalog or a folder. Both models have their defaults, the same threads and
 the same recordings in one run. A difference is the model's less whisper-base's, with the 95 %
@@ -65,7 +65,7 @@ MOOER = str(Path(sys.executable).with_name("mooer"))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="+", choices=[*PARTS, "all"])
-    parser.add_argument("--model", default="mini", help="a name of the catalog, or a folder")
+    parser.add_argument("--model", required=True, help="a name of the catalog, or a folder")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--limit", type=int, help="clips a set; leaves the long recordings out")

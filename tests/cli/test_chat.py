@@ -54,43 +54,45 @@ def asked(model):
 
 def converse(monkeypatch, *lines, arguments=(), on_terminal=True):
     monkeypatch.setattr(sys, "stdin", Typed(*lines, on_terminal=on_terminal))
-    return main(["chat", *arguments])
+    return main(["chat", "-m", "mini", *arguments])
 
 
 def test_one_question(model, clips, capsys):
-    assert main(["chat", "a.wav", "-p", "What is said here?"]) == 0
+    assert main(["chat", "-m", "mini", "a.wav", "-p", "What is said here?"]) == 0
     assert capsys.readouterr() == ("first answer\n", "")
     assert asked(model) == ["[10]What is said here?"]
     assert model.is_closed
 
 
 def test_two_recordings_in_order_or_where_they_are_marked(model, clips, capsys):
-    assert main(["chat", "a.wav", "b b.wav", "-p", "Same?"]) == 0
-    assert main(["chat", "b b.wav", "a.wav", "-p", "Is <audio> as <audio>?"]) == 0
+    assert main(["chat", "-m", "mini", "a.wav", "b b.wav", "-p", "Same?"]) == 0
+    assert main(["chat", "-m", "mini", "b b.wav", "a.wav", "-p", "Is <audio> as <audio>?"]) == 0
     assert asked(model) == ["[10][20]Same?", "Is [20] as [10]?"]
-    assert main(["chat", "a.wav", "b b.wav", "-p", "Is <audio> so?"]) == 2
+    assert main(["chat", "-m", "mini", "a.wav", "b b.wav", "-p", "Is <audio> so?"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("mooer: error: the question has 1 <audio> for 2 recordings")
     assert err.count("\n") == 1
 
 
 def test_no_recording(model, capsys):
-    assert main(["chat", "-p", "Hi", "--system", "Be brief."]) == 0
+    assert main(["chat", "-m", "mini", "-p", "Hi", "--system", "Be brief."]) == 0
     assert capsys.readouterr().out == "first answer\n"
     assert model.prompts[0].startswith("«im_start»system\nBe brief.«im_end»")
-    assert main(["chat", "-p", ""]) == 2
+    assert main(["chat", "-m", "mini", "-p", ""]) == 2
     assert "nothing is asked" in capsys.readouterr().err
 
 
 def test_options_reach_the_model(model):
-    assert main(["chat", "-p", "Hi", "--max-tokens", "7", "--temperature", "0.5"]) == 0
+    assert (
+        main(["chat", "-m", "mini", "-p", "Hi", "--max-tokens", "7", "--temperature", "0.5"]) == 0
+    )
     assert (model.options[0].max_new_tokens, model.options[0].temperature) == (7, 0.5)
-    assert main(["chat", "-p", "Hi", "--max-tokens", "0"]) == 2
-    assert main(["chat", "-p", "Hi", "--temperature", "-1"]) == 2
+    assert main(["chat", "-m", "mini", "-p", "Hi", "--max-tokens", "0"]) == 2
+    assert main(["chat", "-m", "mini", "-p", "Hi", "--temperature", "-1"]) == 2
 
 
 def test_json(model, clips, capsys):
-    assert main(["chat", "a.wav", "-p", "什么？", "--system", "S", "--json"]) == 0
+    assert main(["chat", "-m", "mini", "a.wav", "-p", "什么？", "--system", "S", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == {
         "model": "mini",
@@ -105,12 +107,12 @@ def test_json(model, clips, capsys):
 
 
 def test_recordings_that_cannot_be_heard(model, clips, capsys):
-    assert main(["chat", "long.wav", "-p", "What?"]) == 1
+    assert main(["chat", "-m", "mini", "long.wav", "-p", "What?"]) == 1
     assert "long.wav is longer than 30 s" in capsys.readouterr().err
-    assert main(["chat", "gone.wav", "-p", "What?"]) == 1
+    assert main(["chat", "-m", "mini", "gone.wav", "-p", "What?"]) == 1
     assert "gone.wav does not exist" in capsys.readouterr().err
     assert model.prompts == []
-    assert main(["chat", "-"]) == 2
+    assert main(["chat", "-m", "mini", "-"]) == 2
     assert "standard input is read for questions" in capsys.readouterr().err
 
 
@@ -119,7 +121,7 @@ def test_a_bad_model_is_one_sentence(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "whisper").mkdir()
     (tmp_path / "whisper" / "model.bin").touch()
-    assert main(["chat", "-p", "Hi", "--model", name]) == 1
+    assert main(["chat", "-m", "mini", "-p", "Hi", "--model", name]) == 1
     err = capsys.readouterr().err
     assert err.startswith("mooer: error: ")
     assert err.count("\n") == 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from mooer.cli.transcribe import ModelName, Threads
+from mooer.cli.transcribe import Threads
 
 if TYPE_CHECKING:
     from mooer.infer.chat import Chat, Recording
@@ -26,6 +26,9 @@ _COMMAND = re.compile(r"/[a-z]+")
 
 
 def chat(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A speech LLM: a folder, or a name of the catalog.")
+    ],
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -36,7 +39,6 @@ def chat(
         str | None,
         typer.Option("--prompt", "-p", help="One question; without it, a conversation."),
     ] = None,
-    model: ModelName = "mini",
     system: Annotated[
         str | None, typer.Option(help="What the model is told before all turns.")
     ] = None,
@@ -51,11 +53,11 @@ def chat(
 ) -> None:
     """Ask a speech LLM about recordings.
 
-    Example: mooer chat talk.wav -p "What is said here?"
+    Example: mooer chat --model my-speech-llm/ talk.wav -p "What is said here?"
 
-    Example: mooer chat a.wav b.wav -p "Is the same said in <audio> and in <audio>?"
+    Example: mooer chat -m my-speech-llm/ a.wav b.wav -p "Is <audio> an answer to <audio>?"
 
-    Example: mooer chat
+    Example: mooer chat -m my-speech-llm/
 
     Without --prompt each line is a turn. /audio FILE adds a recording to the next one, /new begins
     anew, /quit or ctrl-D ends.

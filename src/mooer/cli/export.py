@@ -13,7 +13,12 @@ FORMATS = ("gguf", "native")
 
 
 def export_model(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", show_default=False, help="Name in `mooer models list`, or a folder."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)],
     to: Annotated[
         str,
@@ -51,6 +56,9 @@ def export_model(
     """
     if to not in FORMATS:
         raise ConfigError(f"cannot export to {to!r}: {did_you_mean(to, FORMATS)}")
+    from mooer.store import fetch
+
+    folder = fetch(model)
     if to == "native":
         for name, value in {"--precision": precision, "--base": base, "--check": check}.items():
             if value:

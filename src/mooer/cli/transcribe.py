@@ -111,9 +111,7 @@ def transcribe(
 
     Example: mooer transcribe --words --format srt,json --out subtitles/ recordings/
 
-    Example: mooer transcribe --model mini --task mtl talk.mp3
-
-    Example: mooer transcribe --model my-speech-llm/ --task asr_ast wav.scp
+    Example: mooer transcribe --model my-speech-llm/ --task mtl wav.scp
 
     Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
 

@@ -71,7 +71,7 @@ def translate(
 
     Example: mooer translate talk.mp3 --to zh --glossary terms.tsv
 
-    Example: mooer translate --model mini talk.mp3
+    Example: mooer translate --model my-speech-llm/ talk.mp3
 
     Pairs: Chinese to English, English to Chinese, any other language to English.
     """

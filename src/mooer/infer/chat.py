@@ -1,6 +1,6 @@
 """A conversation with a speech LLM about recordings: text and sound turn by turn, without torch.
 
-    with open_model("mini") as model:
+    with open_model("my-model") as model:
         chat = Chat(model)
         for piece in chat.say("What is said here?", [read_recording("talk.wav")]):
             print(piece, end="", flush=True)
