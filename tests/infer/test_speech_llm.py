@@ -368,7 +368,7 @@ def test_what_fails_in_decoding_is_of_one_input(small, many, monkeypatch):
     options = RecognizeOptions(temperatures=())
     lengths = []
 
-    def failing(answerer, chunks):
+    def failing(answerer, chunks, drafts=()):
         lengths.append([len(chunk.samples) for chunk in chunks])
         if bad in lengths[-1]:
             raise AudioError("too few for one embedding")
