@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 Adjust = Callable[[Sequence[int], Floats], None]
 
 
-DRAFT_BONUS = 8.0  # what is written differently must be 3,000 times as likely (docs/mini.md)
+DRAFT_BONUS = 8.0  # less lets a model of half a billion parameters spoil drafts (docs/mini.md)
 
 
 @dataclass(frozen=True)
