@@ -84,6 +84,11 @@ def test_an_answer_that_is_far_from_the_draft_is_not_believed(answer):
     assert transcript.text == "good night to you"
 
 
+def test_the_same_words_keep_their_times():
+    transcript, _ = listen(["good night to you"], ["Good night, to you."], words=True)
+    assert [w.text for w in transcript.segments[0].words] == ["good", "night", "to", "you"]
+
+
 def test_translation_alone_keeps_the_draft_as_its_text():
     transcript, network = listen(
         ["how are you today"], ["你今天好吗？"], task="ast", to="zh", revises=False
@@ -149,6 +154,8 @@ def test_the_words_of_another_text_get_the_times_of_these():
         ("再", 0.5, 0.9),
         ("见", 0.9, 0.9),
     ]
+    [first, second] = retimed([Word(0.0, 1.0, "新谷", 0.5)], "新股", "zh")
+    assert (first.text, first.end_s, second.start_s, second.end_s) == ("新", 0.5, 0.5, 1.0)
     assert "".join(timed_pieces("a4纸，3.5%。", "zh")) == "a4纸，3.5%。"
 
 

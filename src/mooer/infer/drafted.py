@@ -131,7 +131,9 @@ class _DraftedRun(Run):
         text = self._in_script(answer.transcript or "", self.language)
         doubtful = rules.gravity(answered.faults) > 0
         if text and not doubtful and share_changed(segment.text, text) <= MAX_SHARE_CHANGED:
-            words = segment.words and retimed(segment.words, text, self.language)
+            words = segment.words
+            if words and _bare(text) != _bare("".join(word.text for word in words)):
+                words = retimed(words, text, self.language)
             found = replace(found, text=text, words=words)
         doubts = [name for name in answered.faults if name not in rules.RULES]
         return replace(found, warnings=(*segment.warnings, *doubts))
@@ -165,9 +167,9 @@ def retimed(words: Sequence[Word], text: str, language: str) -> tuple[Word, ...]
     >>> [(w.text, w.start_s, w.end_s) for w in retimed(before, "Good night.", "en")]
     [('Good', 0.0, 0.4), ('night.', 0.5, 1.0)]
     """
-    spaced = [word.text for word in words]
+    words = [part for word in words for part in _parts(word, language)]
     pieces = timed_pieces(text, language)
-    ops = align([_bare(w) for w in spaced], [_bare(p) for p in pieces]).ops
+    ops = align([_bare(w.text) for w in words], [_bare(p) for p in pieces]).ops
     found: list[Word] = []
     place = 0  # of the word before which nothing is left
     rest = iter(pieces)
@@ -194,6 +196,17 @@ def timed_pieces(text: str, language: str) -> list[str]:
 
 
 _PIECE = re.compile(r"[a-zA-Z0-9.'%-]+[^\w\s]*|\w[^\w\s]*|[^\w\s]+")
+
+
+def _parts(word: Word, language: str) -> list[Word]:
+    """A word that holds several pieces as these, its time divided among them."""
+    pieces = timed_pieces(word.text, language)
+    step_s = (word.end_s - word.start_s) / max(1, len(pieces))
+    times = [round(word.start_s + i * step_s, 3) for i in range(len(pieces))]
+    return [
+        Word(t, round(t + step_s, 3), p, word.probability)
+        for t, p in zip(times, pieces, strict=True)
+    ]
 
 
 def _bare(word: str) -> str:
