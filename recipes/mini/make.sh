@@ -1,21 +1,25 @@
 #!/bin/sh
-# mooer-mini from texts to the folder that is shipped. SHARED is a folder with text/ (sentence
-# pairs and sentences), synth/ (speech that is there already) and data/ (recordings held out).
-# Every step goes on where it was interrupted: run it again. About 6 hours on two cores without
-# step 2, whose 20 hours of speech take 10 more.
+# mooer-mini from texts to a folder for `mooer transcribe --model`. SHARED is a folder with text/
+# (sentence pairs and sentences), synth/ (speech that is there already) and data/ (recordings held
+# out). Every step goes on where it was interrupted: run it again. PYTHON is one in whose
+# environment `pip install '.[train,speak]'` was run.
 set -eu
 cd "$(dirname "$0")/../.."
 : "${SHARED:?the folder with text/, synth/ and data/}"
 run=runs/mini
 mooer="${MOOER:-./run.sh}"
 python="${PYTHON:-.venv/bin/python}"
+"$python" -c "import torch, pypinyin" || {
+    echo "make.sh: $python lacks packages: run pip install '.[train,speak]' in its environment" >&2
+    exit 1
+}
 
 # 1. What is spoken.
 "$python" recipes/mini/texts.py --pairs "$SHARED/text/tatoeba_train.jsonl" \
     --english "$SHARED/text/ljspeech_sentences.txt" --spoken "$SHARED/synth/train.jsonl" \
     --held-out "$SHARED/data/ljspeech.jsonl" --out $run/texts.jsonl
 
-# 2. Synthetic speech by blends of voices; HOURS=0 leaves it out, as the shipped weights did.
+# 2. Synthetic speech by blends of voices; without HOURS it is left out.
 spoken="$SHARED/synth/train.jsonl"
 if [ "${HOURS:-0}" != 0 ]; then
     "$mooer" data synth $run/texts.jsonl --out $run/speech --voices 300 --languages zh \
@@ -39,5 +43,5 @@ done
 "$mooer" train recipes/mini/align.yaml --out $run/align --resume
 "$mooer" train recipes/mini.yaml --out $run/tune --resume
 
-# 6. What is shipped.
+# 6. A folder that runs without torch.
 "$mooer" models export $run/tune/last --to native --out $run/mini

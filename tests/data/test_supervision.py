@@ -190,7 +190,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 def test_the_shared_manifests_are_of_the_schema():
     if not SHARED.exists():
         pytest.skip("the shared recordings are not here")
-    for path in [*SHARED.glob("*.jsonl"), *(SHARED.parent / "synth").glob("*.jsonl")]:
+    paths = [*SHARED.glob("*.jsonl"), *(SHARED.parent / "synth").glob("*.jsonl")]
+    assert paths
+    for path in paths:
         rows = [row for _, row in read_rows(path)]
         for utterance, row in zip(read_manifest(path), rows, strict=True):
             back = to_row(replace(utterance, audio=row["audio"]))

@@ -45,13 +45,12 @@ class ScriptedNetwork:
         return len(text.split())
 
 
-def listen(drafts, answers, *, samples=CLIP, revises=True, language="en", **options):
+def listen(drafts, answers, *, samples=CLIP, language="en", **options):
     network = ScriptedNetwork(answers)
     vad = LoudnessVad()
     recognizer = DraftedRecognizer(
         Recognizer(ScriptedWhisper(drafts), vad, name="w", versions={"ctranslate2": "4"}),
         SpeechLLMRecognizer(network, vad, name="mini", versions={"mooer": "0"}),
-        revises=revises,
     )
     asked = RecognizeOptions(language=language, **options)
     return recognizer.transcribe(samples, asked, rate_hz=16_000), network
@@ -90,9 +89,7 @@ def test_the_same_words_keep_their_times():
 
 
 def test_translation_alone_keeps_the_draft_as_its_text():
-    transcript, network = listen(
-        ["how are you today"], ["你今天好吗？"], task="ast", to="zh", revises=False
-    )
+    transcript, network = listen(["how are you today"], ["你今天好吗？"], task="ast", to="zh")
     [segment] = transcript.segments
     assert (segment.text, segment.translation) == ("how are you today", "你今天好吗？")
     assert network.asked[0][0] == "ast_zh"
@@ -119,10 +116,11 @@ def test_english_into_english_is_not_asked_for():
     assert network.asked[0][0] == "asr"
 
 
-def test_without_revision_the_llm_hears_nothing_of_a_transcript():
-    transcript, network = listen(["good night"], [], revises=False)
-    assert transcript.text == "good night"
-    assert network.asked == []
+def test_a_translation_that_is_missing_is_not_replaced_by_another_language():
+    transcript, _ = listen(["how are you today"], ["", ""], task="ast", to="zh")
+    [segment] = transcript.segments
+    assert segment.translation in (None, "")
+    assert "translation_empty" in segment.warnings
 
 
 def test_other_languages_stay_whispers_and_that_is_said(caplog):
@@ -141,8 +139,10 @@ def test_silence_is_heard_by_neither():
 
 
 def test_a_language_that_it_does_not_translate_into_is_told():
-    with pytest.raises(ConfigError, match="ast_de"):
+    with pytest.raises(ConfigError, match="German"):
         listen(["good night"], [], task="ast", to="de")
+    with pytest.raises(ConfigError, match="German"):
+        listen(["guten abend"], [], language="de", task="ast", to="zh")
 
 
 def test_the_words_of_another_text_get_the_times_of_these():

@@ -23,6 +23,7 @@ from mooer.infer.longform import Chunk
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, OnProgress, Run
 from mooer.infer.speech_llm import SpeechLLMRecognizer, by_length
+from mooer.infer.translator import check_pair
 from mooer.text import language_name
 from mooer.text.edit import align
 from mooer.transcript import Segment, Word
@@ -32,24 +33,21 @@ logger = logging.getLogger(__name__)
 LANGUAGES = ("zh", "en")
 MARGIN_S = 0.2  # heard on both sides of a sentence: the times of words are not exact
 MAX_SHARE_CHANGED = 0.5  # of the draft's characters; an answer that changes more heard otherwise
+_PIECE = re.compile(r"[a-zA-Z0-9.'%-]+[^\w\s]*|\w[^\w\s]*|[^\w\s]+")
 
 
 class DraftedRecognizer(Listener):
     """A recogniser and a speech LLM behind it; use it from one thread.
 
-    Its tasks are asr, ast and asr_ast, between Chinese and English. Without `revises`, a
-    transcript is Whisper's own, and the LLM is asked for translations alone.
+    Its tasks are asr, ast and asr_ast, between Chinese and English.
     """
 
-    def __init__(
-        self, first: Recognizer, second: SpeechLLMRecognizer, *, revises: bool = True
-    ) -> None:
+    def __init__(self, first: Recognizer, second: SpeechLLMRecognizer) -> None:
         super().__init__(
             first.vad, name=second.name, versions={**first.versions, **second.versions}
         )
         self.first = first
         self.second = second
-        self.revises = revises
 
     def run(
         self,
@@ -96,8 +94,13 @@ class _DraftedRun(Run):
             yield chunk, self._heard_again(chunk, list(segments))
 
     def _choose(self) -> Answerer[Any] | None:
-        """The LLM with what it is to do; None if that is nothing."""
+        """The LLM with what it is to do; None if that is nothing.
+
+        ConfigError for languages between which neither of the two translates.
+        """
         options, language = self._options, self.language
+        if options.task != "asr":
+            check_pair(language, options.to)
         if language not in LANGUAGES:
             logger.warning(
                 "%s was trained on Chinese and English: for %s this is Whisper's own %s",
@@ -107,8 +110,6 @@ class _DraftedRun(Run):
             )
             return None
         task = options.task if options.to != language else "asr"  # nothing to translate
-        if task == "asr" and not self._recognizer.revises:
-            return None
         asked = RecognizeOptions(task=task, to=options.to, language=language, temperatures=())
         return self._recognizer.second.answerer(asked)
 
@@ -145,6 +146,8 @@ class _DraftedRun(Run):
             return segment
         if self.language == options.to:
             return replace(segment, translation=segment.text)
+        if options.to != "en":
+            return segment  # Whisper knows English alone; a warning tells that this one is missing
         part = chunk.cut(segment.start_s, segment.end_s)
         return replace(segment, translation=self._recognizer.first.translation(part, self.language))
 
@@ -193,9 +196,6 @@ def timed_pieces(text: str, language: str) -> list[str]:
     if language not in ("zh", "yue"):
         return text.split()
     return _PIECE.findall(text)
-
-
-_PIECE = re.compile(r"[a-zA-Z0-9.'%-]+[^\w\s]*|\w[^\w\s]*|[^\w\s]+")
 
 
 def _parts(word: Word, language: str) -> list[Word]:

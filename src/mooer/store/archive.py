@@ -41,6 +41,7 @@ def append_member(wheel: Path, member: str, out: IO[bytes], *, limit_bytes: int)
             return done
     except KeyError as error:
         raise SourceError(f"{wheel.name} has no {member}") from error
+    # RuntimeError: the member is encrypted; NotImplementedError: packed in a way nobody knows.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise SourceError(f"{wheel.name} is damaged ({error})") from error
 
