@@ -1,11 +1,15 @@
 """What mooer-mini's LoRA learns from: one manifest a task, some utterances shown with a draft.
 
     python recipes/mini/tasks.py --frames runs/mini/frames/manifest.jsonl \
-        --drafts runs/mini/drafts.jsonl --out runs/mini/tasks
+        --drafts runs/mini/drafts.jsonl --pairs recipes/mini/pairs.jsonl \
+        --silence runs/mini/silence/manifest.jsonl --out runs/mini/tasks
 
 A draft is what Whisper's own decoder wrote of the same sound (`drafts.py`), or, of Mandarin, the
 text itself with some characters put in the place of others that sound like them, for that is how
 Whisper errs. The rest has none, so that the model also answers from sound alone.
+
+Pairs of sentences that nobody has spoken (`text_*.jsonl`) come with an invented draft beside a
+moment of silence: what they teach, to translate what was misheard, needs no sound.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ SHARES = {"asr": 0.4, "ast": 0.3, "asr_ast": 0.3}  # of utterances with a transl
 NOISED = 0.55  # of Mandarin without a draft of Whisper's: how much is shown with an invented one
 MAX_RATE = 0.35  # of characters that an invented draft has wrong
 MAX_JOINED_S = 14.0
+_ENDS = ("。", "！", "？")
 COUNTS: Counter[str] = Counter()  # of characters in the texts
 FRAME_SAMPLES = 320  # of the encoder
 _ALIKE = (("zh", "z"), ("ch", "c"), ("sh", "s"), ("n", "l"), ("ang", "an"), ("eng", "en"))
@@ -43,6 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=Path, required=True, help="of `mooer data encode`")
     parser.add_argument("--drafts", type=Path, required=True)
+    parser.add_argument("--pairs", type=Path, required=True, help="JSON lines with zh and en")
+    parser.add_argument("--silence", type=Path, required=True, help="one row of stored frames")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     draw = random.Random(0)
@@ -62,6 +69,12 @@ def main() -> None:
         prompt = with_draft("mini", task, shown.draft) if shown.draft else None
         tasks[task].append(replace(utterance, prompt=prompt))
         counts[f"{utterance.language} {task} {'with' if shown.draft else 'without'} draft"] += 1
+    (silence,) = read_manifest(args.silence)
+    pairs = [json.loads(line) for line in args.pairs.read_text("utf-8").splitlines()]
+    COUNTS.update("".join(pair["zh"] for pair in pairs))
+    for task, utterance in written(pairs, silence, draw):
+        tasks[f"text_{task}"].append(utterance)
+        counts[f"written {task}"] += 1
     args.out.mkdir(parents=True, exist_ok=True)
     for task, found in tasks.items():
         write_manifest(args.out / f"{task}.jsonl", found)
@@ -95,6 +108,24 @@ def chosen(
                 draft = misheard(utterance.text or "", draw)
         if len(utterance.text or "") > 4 or draw.random() < 0.3:
             yield Shown(utterance, draft)
+
+
+def written(
+    pairs: Iterable[Mapping[str, str]], silence: Utterance, draw: random.Random
+) -> Iterator[tuple[str, Utterance]]:
+    """Tasks of text alone: each Mandarin sentence misheard twice, one in six translated back."""
+    for number, pair in enumerate(pairs):
+        zh, en = pair["zh"], pair["en"]
+        for variant in range(2):
+            both = zh.endswith(_ENDS) and draw.random() < 0.3  # a transcript has its marks
+            task = "asr_ast" if both else "ast"
+            prompt = with_draft("mini", task, misheard(zh, draw, 0.25))
+            name = f"pair-{number:05}-{variant}"
+            yield task, replace(silence, id=name, text=zh, translation=en, prompt=prompt)
+        if number % 6 == 0 and zh.endswith(_ENDS):
+            prompt = with_draft("mini", "ast_zh", en)
+            back = replace(silence, id=f"pair-{number:05}-en", language="en", prompt=prompt)
+            yield "ast_zh", replace(back, text=en, translation=zh)
 
 
 def joined(all_shown: list[Shown], draw: random.Random) -> Iterator[Shown]:
@@ -141,9 +172,9 @@ def join(a: Shown, b: Shown) -> Shown:
     return Shown(utterance, a.draft and join_text([a.draft + between, b.draft]))
 
 
-def misheard(text: str, draw: random.Random) -> str:
+def misheard(text: str, draw: random.Random, max_rate: float = MAX_RATE) -> str:
     """A text with characters and words that sound like those that were said."""
-    rate = draw.random() * MAX_RATE
+    rate = draw.random() * max_rate
     said: list[str] = []
     place = 0
     while place < len(text):
