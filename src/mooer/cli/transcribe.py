@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,6 +82,37 @@ Part = Annotated[
         "not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
     ),
 ]
+Rich = Annotated[
+    bool,
+    typer.Option(
+        "--rich", help="Tell emotions, events and languages; implies --itn and --tags words."
+    ),
+]
+Gender = Annotated[bool, typer.Option("--gender", help="Guess the gender of each voice.")]
+Age = Annotated[bool, typer.Option("--age", help="Guess the age group of each voice.")]
+Tags = Annotated[
+    str | None,
+    typer.Option(
+        help="How txt, srt and vtt show what is heard: none, words or emoji. [default: none]",
+        show_default=False,
+    ),
+]
+Itn = Annotated[
+    bool | None,
+    typer.Option(
+        "--itn/--no-itn",
+        help="Write numbers, dates and amounts in digits (zh, en). [default: only with --rich]",
+        show_default=False,
+    ),
+]
+Punctuate = Annotated[
+    bool | None,
+    typer.Option(
+        "--punctuate/--no-punctuate",
+        help="Set marks by pauses where the model writes none. [default: only with --rich]",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 
 
@@ -91,6 +123,12 @@ def transcribe(
     to: Into = "en",
     language: Language = None,
     words: Words = False,
+    rich: Rich = False,
+    gender: Gender = False,
+    age: Age = False,
+    tags: Tags = None,
+    itn: Itn = None,
+    punctuate: Punctuate = None,
     format: Format = "txt",
     out: Out = None,
     force: Force = False,
@@ -111,6 +149,8 @@ def transcribe(
 
     Example: mooer transcribe --words --format srt,json --out subtitles/ recordings/
 
+    Example: mooer transcribe --rich --tags emoji --model SenseVoiceSmall/ talk.mp3
+
     Example: mooer transcribe --model my-speech-llm/ --task mtl wav.scp
 
     Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
@@ -123,7 +163,12 @@ def transcribe(
 
     formats = ("json",) if as_json else parse_formats(format)
     task = "asr_ast" if task == "mtl" else task
-    output = Output(out, formats, SubtitleOptions(bilingual=task == "asr_ast"), force)
+    look = SubtitleOptions(
+        bilingual=task == "asr_ast",
+        tags=tags or ("words" if rich or gender or age else "none"),
+        speakers=tags != "none",
+    )
+    output = Output(out, formats, look, force)
 
     def start() -> Job | Together:
         from mooer.infer import RecognizeOptions, load
@@ -138,6 +183,11 @@ def transcribe(
             hotwords=hotwords,
             script=script,
             words=words,
+            rich=rich,
+            gender=gender,
+            age=age,
+            itn=rich if itn is None else itn,
+            punctuate=rich if punctuate is None else punctuate,
             task=task,
             to=find_language(to),
             batch_size=batch_size,
@@ -173,20 +223,17 @@ def transcribe_one(
     """One input, its segments shown as they come: text, translation, or both."""
     from mooer.cli.batch import from_terminal
     from mooer.cli.progress import AudioProgress
+    from mooer.subtitles import to_txt
 
+    translated = options.task != "asr"
+    look = replace(output.options, bilingual=bilingual, translation=translated and not bilingual)
     with AudioProgress(item.id) as progress:
         run = recognizer.run(from_terminal(item), options, on_progress=progress)
         segments = []
         for segment in run:
             segments.append(segment)
             if output.streams:
-                translated = options.task != "asr"
-                for text in (
-                    segment.text if bilingual or not translated else None,
-                    segment.translation if translated else None,
-                ):
-                    if text:
-                        print(text, flush=True)  # noqa: T201
+                print(to_txt([segment], look), end="", flush=True)  # noqa: T201
     return run.transcript(segments)
 
 

@@ -46,6 +46,11 @@ class RecognizeOptions:
     hotwords: str = ""  # words to expect
     script: str = "hans"  # of Chinese: hans (Simplified) | hant (Traditional)
     words: bool = False  # keep word times
+    rich: bool = False  # emotions, events, and how sure the language is
+    gender: bool = False  # of each voice
+    age: bool = False  # group of age of each voice
+    itn: bool = False  # numbers, dates and amounts in digits
+    punctuate: bool = False  # marks by pauses, where the recogniser writes none
     vad: VadOptions = field(default_factory=VadOptions)
     max_chunk_s: float = 28.0
     batch_size: int = 4  # chunks decoded together by one worker

@@ -43,6 +43,11 @@ class Options(TypedDict, total=False):
     hotwords: str
     script: str
     words: bool
+    rich: bool
+    gender: bool
+    age: bool
+    itn: bool
+    punctuate: bool
     vad: VadOptions
     max_chunk_s: float
     batch_size: int

@@ -64,6 +64,8 @@ class SenseVoiceRecognizer(Listener):
     chunk is given an emotion. `batch_s` bounds the seconds of sound in a batch.
     """
 
+    is_rich = True
+
     def __init__(
         self,
         network: Network,
