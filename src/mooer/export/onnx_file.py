@@ -11,7 +11,7 @@ A message of protobuf is a list of pieces, so that weights are never copied into
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from mooer.errors import ModelError
 from mooer.files import write_whole
 
 _TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
-_OPSET, _IR = 17, 8
+_OPSETS = {"": 17, "com.microsoft": 1}  # the operators of onnxruntime, named with this prefix
+_IR = 8
 _MAX_BYTES = 2**31 - 1  # of one message of protobuf
 
 Pieces = list[bytes | memoryview]
@@ -61,7 +62,7 @@ class Graph:
         return name
 
     def op(self, kind: str, *values: str, **attributes: float | Sequence[int]) -> str:
-        """The only output of an operator."""
+        """The only output of an operator; an empty value is one that is left out."""
         return self.ops(kind, 1, *values, **attributes)[0]
 
     def ops(
@@ -72,11 +73,17 @@ class Graph:
         self._node(kind, values, names, attributes)
         return names
 
-    def write(self, path: Path) -> None:
-        """The whole file, or none. ModelError if it is more than an ONNX file holds (2 GiB)."""
+    def write(self, path: Path, notes: Mapping[str, str] | None = None) -> None:
+        """The whole file, or none; `notes` are metadata by name.
+
+        ModelError if it is more than an ONNX file holds (2 GiB).
+        """
         graph = [*self._nodes, *_text(2, "mooer"), *self._constants, *self._inputs, *self._outputs]
-        opset = _message(8, [*_text(1, ""), *_number(2, _OPSET)])
-        model = [*_number(1, _IR), *_text(2, "mooer"), *_message(7, graph), *opset]
+        model = [*_number(1, _IR), *_text(2, "mooer"), *_message(7, graph)]
+        for domain, opset in _OPSETS.items():
+            model += _message(8, [*_text(1, domain), *_number(2, opset)])
+        for name, value in (notes or {}).items():
+            model += _message(14, [*_text(1, name), *_text(2, value)])
         if (size := _size(model)) > _MAX_BYTES:
             raise ModelError(f"{path} would have {size} bytes, but an ONNX file holds {_MAX_BYTES}")
         write_whole(path, b"".join(model))
@@ -97,7 +104,10 @@ class Graph:
             body += _text(1, name)
         for name in outputs:
             body += _text(2, name)
-        body += _text(4, kind)
+        domain, _, operator = kind.rpartition(".")
+        body += _text(4, operator)
+        if domain:
+            body += _text(7, domain)
         for name, value in attributes.items():
             body += _message(5, [*_text(1, name), *_attribute(value)])
         self._nodes += _message(1, body)

@@ -18,6 +18,7 @@ from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
+from mooer.infer.sense_voice import options_from as sense_voice_options
 from mooer.infer.speech_llm import drafts_by, holds_speech_llm, load_speech_llm
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
 from mooer.models.sense_voice_folder import holds_sense_voice
@@ -82,14 +83,15 @@ def load(
             f"{name} is no recogniser (it holds no model.bin of Whisper, no SenseVoice, no "
             "mooer.yaml and no released speech LLM): `mooer models list` shows which models are"
         )
-    if parts and (is_whisper or is_sense_voice):
+    if parts and is_whisper:
         raise ConfigError(f"{name} is no speech LLM, whose parts may lie elsewhere: leave them out")
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
     recognizer: Listener
     if is_whisper:
         recognizer = _whisper(folder, vad, Path(name).name, threads)
     elif is_sense_voice:
-        recognizer = load_sense_voice(folder, vad, num_threads=threads)
+        options = sense_voice_options(parts or {})
+        recognizer = load_sense_voice(folder, vad, num_threads=threads, options=options)
     else:
         recognizer = load_speech_llm(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts

@@ -17,6 +17,8 @@ from mooer.audio.features import load_cmvn
 from mooer.config import read_yaml
 from mooer.errors import MooerError
 from mooer.models.adapter import build_adapter
+from mooer.models.funasr_folder import WEIGHTS, network_file, read_frontend
+from mooer.models.funasr_weights import read_weights
 from mooer.models.load import ADAPTER, CONFIG, ENCODER, LORA, build_encoder, locate
 from mooer.models.lora import read_lora, same_lora
 from mooer.models.released.checksums import ADAPTER as ADAPTER_FILE
@@ -35,15 +37,8 @@ from mooer.models.released.pieces import (
 )
 from mooer.models.released.places import Places, choose_llm, find, is_task, llm_width, read_task
 from mooer.models.sense_voice import FULL as FULL_SENSE_VOICE
-from mooer.models.sense_voice import SenseVoice, config_of, read_weights
-from mooer.models.sense_voice_folder import (
-    ONNX,
-    WEIGHTS,
-    holds_sense_voice,
-    read_frontend,
-    read_settings,
-    vocabulary_file,
-)
+from mooer.models.sense_voice import SenseVoice, config_of
+from mooer.models.sense_voice_folder import holds_sense_voice, read_settings, vocabulary_file
 from mooer.models.sense_voice_labels import read_vocabulary
 from mooer.models.speech_llm import ModelConfig
 from mooer.models.tensors import Comparison, compare, read_shapes, read_tensors, shapes_of
@@ -191,14 +186,14 @@ class _Inspection:
     def _sense_voice(self) -> None:
         settings = read_settings(self.root)
         with self._noting():
-            read_frontend(self.root, settings)
+            read_frontend(self.root, settings.front)
         vocabulary = None
         with self._noting():
             vocabulary = read_vocabulary(vocabulary_file(self.root))
         path = self.root / WEIGHTS
         if not path.is_file():
             says = "a network for onnxruntime, whose tensors are not looked at"
-            piece = Piece("network", str(self.root / ONNX), says, 0, Comparison())
+            piece = Piece("network", str(network_file(self.root)), says, 0, Comparison())
             self.report.pieces.append(piece)
             return
         tensors = read_weights(path)
@@ -208,7 +203,7 @@ class _Inspection:
         count = num_parameters(shapes_of(tensors))
         known = "the released size" if count == FULL_SENSE_VOICE else "not the released size"
         says = (
-            f"SAN-M, {settings.num_blocks} + {settings.num_tp_blocks} blocks of width "
+            f"SAN-M, {settings.encoder.num_blocks} + {settings.num_tp_blocks} blocks of width "
             f"{config.encoder.width}, {config.num_classes} classes ({known})"
         )
         comparison = compare(shapes_of(network.state_dict()), tensors)
