@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooer.errors import ConfigError, ManifestError, OutputError
-from mooer.transcript import Segment, Transcript, Word
+from mooer.transcript import Event, Label, Segment, Transcript, Word
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 WORDS = st.builds(Word, NUMBERS, NUMBERS, st.text(), NUMBERS)
+LABELS = st.none() | st.builds(Label, st.text(), NUMBERS)
+EVENTS = st.builds(Event, NUMBERS, NUMBERS, st.text(), NUMBERS)
 SEGMENTS = st.builds(
     Segment,
     NUMBERS,
@@ -27,6 +29,13 @@ SEGMENTS = st.builds(
     st.none() | NUMBERS,
     st.none() | NUMBERS,
     st.lists(st.text(), max_size=2).map(tuple),
+    st.none() | st.text(),
+    st.booleans(),
+    LABELS,
+    st.none() | st.lists(EVENTS, max_size=2).map(tuple),
+    LABELS,
+    LABELS,
+    st.none() | NUMBERS,
 )
 TRANSCRIPTS = st.builds(
     Transcript,
@@ -44,7 +53,7 @@ def test_json_gives_back_what_was_written(transcript):
 
 def sample():
     return {
-        "schema": "mooer.transcript/1",
+        "schema": "mooer.transcript/2",
         "segments": [{"start_s": 0, "end_s": 1, "text": "好", "language": "zh"}],
         "language": "zh",
         "duration_s": 1.5,
@@ -58,10 +67,58 @@ def test_the_least_json_is_read():
     assert transcript.segments[0].words is None
 
 
+def test_version_1_is_read_and_becomes_version_2():
+    word = {"start_s": 0, "end_s": 1, "text": "好", "probability": 0.9}
+    old = {**sample(), "schema": "mooer.transcript/1"}
+    old["segments"] = [{**old["segments"][0], "words": [word], "warnings": ["loops"]}]
+    transcript = Transcript.from_dict(old)
+    (segment,) = transcript.segments
+    assert (segment.warnings, segment.words[0].text) == (("loops",), "好")
+    assert (segment.speaker, segment.overlap, segment.emotion, segment.events) == (
+        *(None, False, None, None),
+    )
+    assert transcript.to_dict()["schema"] == "mooer.transcript/2"
+
+
+def test_what_else_is_heard_is_written_and_read():
+    music = Event(0.0, 3.5, "music", 0.8)
+    segments = (
+        Segment(0.0, 3.5, "", "und", events=(music,)),
+        Segment(4.0, 5.0, "好", "zh", speaker="S1", overlap=True, emotion=Label("happy", 0.7)),
+    )
+    transcript = Transcript(segments, "zh", 5.0)
+    assert transcript.text == "好"
+    first, second = json.loads(transcript.to_json())["segments"]
+    assert first["events"] == [{"start_s": 0.0, "end_s": 3.5, "name": "music", "probability": 0.8}]
+    assert second["emotion"] == {"name": "happy", "probability": 0.7}
+    assert (second["speaker"], second["overlap"], second["events"]) == ("S1", True, None)
+    assert Transcript.from_json(transcript.to_json()) == transcript
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": "mooer.transcript/2"}, "mooer.transcript/2"),
+        ({"emotion": "happy"}, r"segments\[0\].emotion must be a JSON object, got a string"),
+        ({"emotion": {"name": "happy"}}, r"segments\[0\].emotion lacks probability"),
+        ({"events": [{"name": "cry"}]}, r"events\[0\] lacks start_s, end_s, probability"),
+        ({"age": {"name": "adult", "probability": True}}, "age.probability must be a number"),
+        ({"overlap": 1}, "overlap must be a boolean, got a number"),
+        ({"overlap": None}, "overlap must be a boolean, got null"),
+        ({"speaker": 1}, "speaker must be a string"),
+        ({"gendre": None}, "did you mean gender"),
+    ],
+)
+def test_labels_are_read_strictly(change, message):
+    data = sample()
+    data["segments"][0].update(change)
+    with pytest.raises(ManifestError, match=message):
+        Transcript.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "mooer.transcript/3"}, "mooer.transcript/3.*reads mooer.transcript/1 and"),
         ({"schema": None}, "schema None"),
         ({"langage": "zh"}, "did you mean language"),
         ({"duration_s": "1"}, "duration_s must be a number, got a string"),
@@ -94,7 +151,11 @@ def test_numbers_that_json_cannot_hold():
 
 
 @pytest.mark.parametrize(
-    ("row", "place"), [(Transcript, None), (Segment, "segment"), (Word, "word")]
+    ("row", "place"),
+    [
+        *((Transcript, None), (Segment, "segment"), (Word, "word")),
+        *((Label, "label"), (Event, "event")),
+    ],
 )
 def test_the_schema_names_the_fields(row, place):
     schema = json.loads(files("mooer").joinpath("transcript.schema.json").read_text("utf-8"))

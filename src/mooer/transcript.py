@@ -1,7 +1,7 @@
 """The one typed result of every recogniser: words in segments in a transcript.
 
-Written as JSON (`mooer.transcript/1`, described in `docs/transcript.md`) and, through
-`mooer.subtitles`, as txt, srt, vtt and tsv.
+Written as JSON (`mooer.transcript/2`, described in `docs/transcript.md`) and, through
+`mooer.subtitles`, as txt, srt, vtt and tsv. Files of version 1, which has fewer fields, are read.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from mooer.errors import ConfigError, ManifestError, OutputError, did_you_mean
 from mooer.subtitles import SubtitleOptions, make_cues, to_srt, to_tsv, to_txt, to_vtt
 from mooer.text import join_text
 
-SCHEMA = "mooer.transcript/1"
+SCHEMA = "mooer.transcript/2"
+_READABLE = ("mooer.transcript/1", SCHEMA)
 FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 
 
@@ -31,8 +32,30 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """What a stretch was taken for, and how surely (0 to 1)."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A sound with its times in seconds from the start of the input: laughter, music, speech."""
+
+    start_s: float
+    end_s: float
+    name: str  # plain lower case with underscores
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech, about a sentence long; times in seconds from the start of the input."""
+    """A stretch of speech, about a sentence long; times in seconds from the start of the input.
+
+    What is heard where nobody speaks is a segment without text, whose `events` say what it is. A
+    segment is of one speaker.
+    """
 
     start_s: float
     end_s: float
@@ -44,6 +67,13 @@ class Segment:
     no_speech_prob: float | None = None
     temperature: float | None = None  # of the accepted decoding; 0 is beam search
     warnings: tuple[str, ...] = ()  # names of guards that fired and could not mend the text
+    speaker: str | None = None
+    overlap: bool = False  # another speaks at the same time
+    emotion: Label | None = None  # happy sad angry neutral fearful disgusted surprised unknown
+    events: tuple[Event, ...] | None = None  # in order of time; None: not asked for
+    gender: Label | None = None  # female male
+    age: Label | None = None
+    language_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +111,11 @@ class Transcript:
         """Read what `to_dict` wrote; ManifestError for another schema, key or type."""
         if not isinstance(data, Mapping):
             raise ManifestError(f"a transcript must be a JSON object, got {_kind(data)}")
-        if data.get("schema") != SCHEMA:
+        if data.get("schema") not in _READABLE:
             raise ManifestError(
-                f"transcript has schema {data.get('schema')!r}, but this version reads {SCHEMA}: "
-                "write it again, or use the version of mooer that wrote it"
+                f"transcript has schema {data.get('schema')!r}, but this version reads "
+                f"{' and '.join(_READABLE)}: write it again, or use the version of mooer that "
+                "wrote it"
             )
         rest = {key: value for key, value in data.items() if key not in ("schema", "text")}
         transcript: Transcript = _read(cls, rest, "transcript")
@@ -133,39 +164,40 @@ class Transcript:
 # --- JSON -------------------------------------------------------------------------------------
 
 _NUMBER = (int, float)
-_OPTIONAL = {
-    "avg_logprob": _NUMBER,
-    "no_speech_prob": _NUMBER,
-    "temperature": _NUMBER,
+_ROWS: dict[str, type[Any]] = {
+    "segments": Segment,
+    "words": Word,
+    "events": Event,
+    "emotion": Label,
+    "gender": Label,
+    "age": Label,
+}
+_LISTS = ("segments", "words", "events", "warnings")
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("start_s", "end_s", "duration_s", "probability"), _NUMBER),
+    **dict.fromkeys(("avg_logprob", "no_speech_prob", "temperature"), _NUMBER),
+    **dict.fromkeys(("text", "name", "language", "task", "model", "source", "warnings"), str),
+    **dict.fromkeys(("speaker", "translation", "translation_language"), str),
     "language_probability": _NUMBER,
-    "translation": str,
-    "translation_language": str,
+    "overlap": bool,
 }
-_REQUIRED = {
-    "start_s": _NUMBER,
-    "end_s": _NUMBER,
-    "duration_s": _NUMBER,
-    "probability": _NUMBER,
-    "text": str,
-    "language": str,
-    "task": str,
-    "model": str,
-    "source": str,
-}
+_OPTIONAL = frozenset(
+    f.name for row in (Segment, Transcript) for f in fields(row) if f.default is None
+)
 
 
-def _plain(row: Any) -> dict[str, Any]:
-    """Fields of a dataclass as JSON values; an optional number that is not finite is null."""
+def _plain(value: Any) -> Any:
+    """A dataclass as JSON values; an optional number in it that is not finite is null."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if not is_dataclass(value):
+        return value
     out: dict[str, Any] = {}
-    for f in fields(row):
-        value = getattr(row, f.name)
-        if f.name in ("segments", "words"):
-            value = None if value is None else [_plain(item) for item in value]
-        elif isinstance(value, tuple):
-            value = list(value)
-        elif f.name in _OPTIONAL and isinstance(value, float) and not math.isfinite(value):
-            value = None
-        out[f.name] = value
+    for f in fields(value):
+        item = getattr(value, f.name)
+        if f.name in _OPTIONAL and isinstance(item, float) and not math.isfinite(item):
+            item = None
+        out[f.name] = _plain(item)
     return out
 
 
@@ -181,40 +213,32 @@ def _read(cls: type[Any], data: Any, place: str) -> Any:
     try:
         return cls(**values)
     except TypeError as error:
-        missing = [n for n in names if n in _MUST[cls.__name__] and n not in data]
+        needed = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
+        missing = [name for name in needed if name not in data]
         raise ManifestError(f"{place} lacks {', '.join(missing)}: add it") from error
-
-
-_MUST = {
-    "Word": ("start_s", "end_s", "text", "probability"),
-    "Segment": ("start_s", "end_s", "text", "language"),
-    "Transcript": ("segments", "language", "duration_s"),
-}
 
 
 def _value(name: str, value: Any, place: str) -> Any:
     here = f"{place}.{name}"
-    if name == "segments" or (name == "words" and value is not None):
-        row = Segment if name == "segments" else Word
-        return tuple(_read(row, v, f"{here}[{i}]") for i, v in enumerate(_list(value, here)))
-    if name == "warnings":
-        return tuple(_typed(v, str, f"{here}[{i}]") for i, v in enumerate(_list(value, here)))
+    if value is None and name in _OPTIONAL:
+        return None
     if name == "versions":
         pairs = _typed(value, dict, here).items()
         return {key: _typed(v, str, f"{here}.{key}") for key, v in pairs}
-    if value is None and (name in _OPTIONAL or name == "words"):
-        return None
-    return _typed(value, _OPTIONAL.get(name) or _REQUIRED[name], here)
+    if name in _LISTS:
+        items = enumerate(_typed(value, list, here))
+        return tuple(_item(name, item, f"{here}[{i}]") for i, item in items)
+    return _item(name, value, here)
 
 
-def _list(value: Any, here: str) -> list[Any]:
-    found: list[Any] = _typed(value, list, here)
-    return found
+def _item(name: str, value: Any, here: str) -> Any:
+    return _read(_ROWS[name], value, here) if name in _ROWS else _typed(value, _TYPES[name], here)
 
 
 def _typed(value: Any, kind: Any, here: str) -> Any:
-    if isinstance(value, bool) or not isinstance(value, kind):
-        wanted = {str: "a string", dict: "an object", list: "a list"}.get(kind, "a number")
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
+        names = {str: "a string", dict: "an object", list: "a list", bool: "a boolean"}
+        wanted = names.get(kind, "a number")
         raise ManifestError(f"{here} must be {wanted}, got {_kind(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ManifestError(f"{here} must be a finite number, got {value}")
