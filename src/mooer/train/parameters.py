@@ -18,6 +18,8 @@ WORDS = {
     "llm": "llm.*",
     "lora": "llm.*lora_*",
     "ctc": "ctc.*",
+    "speller": "speller.*",
+    "labeller": "labeller.*",
 }
 
 
