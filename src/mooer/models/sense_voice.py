@@ -13,7 +13,7 @@ The rest of its folder: `sense_voice_folder`; what its classes mean: `sense_voic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -80,12 +80,14 @@ class SenseVoice(nn.Module):
         return [row[:length] for row, length in zip(numbers, out_lengths.tolist(), strict=True)]
 
 
-def load(folder: Path, device: str = "cpu") -> SenseVoice:
+def load(folder: Path, device: str = "cpu", *, dropout: float = 0.0) -> SenseVoice:
     """The network of a released folder, in float32. ModelError lists what does not fit."""
     path = folder / WEIGHTS
     tensors = read_weights(path)
+    config = config_of(read_settings(folder), shapes_of(tensors))
+    config = replace(config, encoder=replace(config.encoder, dropout=dropout))
     with torch.device("meta"):
-        model = SenseVoice(config_of(read_settings(folder), shapes_of(tensors)))
+        model = SenseVoice(config)
     return filled(model, tensors, path, "SenseVoice").to(device).eval()
 
 

@@ -135,8 +135,8 @@ class Vocabulary:
         """The text of these classes, tags included, as SentencePiece writes it."""
         return self.spelling.decode(classes)
 
-    def encode(self, text: str) -> list[int]:
-        """The classes that write a text."""
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        """The classes that write a text; labels written in it are read as such, and none added."""
         return self.spelling.encode(text)
 
     def read(self, logits: Floats, *, ban_unknown_emotion: bool = False) -> Rich:

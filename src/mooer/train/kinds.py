@@ -12,7 +12,7 @@ from mooer.errors import ConfigError, did_you_mean
 from mooer.train.run import Parts
 
 SPEECH_LLM = "speech_llm"
-KINDS = (SPEECH_LLM, "rich")
+KINDS = (SPEECH_LLM, "rich", "sense_voice")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ def kind_of(path: Path) -> Kind:
         from mooer.train.rich.recipe import RichRecipe
 
         return Kind(RichRecipe, build_rich, export_rich)
+    if name == "sense_voice":
+        from mooer.train.sense_voice.build import build as build_sense_voice
+        from mooer.train.sense_voice.export import export as export_sense_voice
+        from mooer.train.sense_voice.recipe import SenseVoiceRecipe
+
+        return Kind(SenseVoiceRecipe, build_sense_voice, export_sense_voice)
     if name not in (None, SPEECH_LLM):
         raise ConfigError(f"{path}: unknown kind {name!r}: " + did_you_mean(str(name), KINDS))
     from mooer.train.build import build
