@@ -27,6 +27,7 @@ _IR = 8
 _MAX_BYTES = 2**31 - 1  # of one message of protobuf
 
 Pieces = list[bytes | memoryview]
+Attribute = float | str | Sequence[int]
 Shape = Sequence[int | str]  # a letter where the length is known at run time alone
 
 
@@ -61,13 +62,11 @@ class Graph:
         self._constants += _message(5, body)
         return name
 
-    def op(self, kind: str, *values: str, **attributes: float | Sequence[int]) -> str:
+    def op(self, kind: str, *values: str, **attributes: Attribute) -> str:
         """The only output of an operator; an empty value is one that is left out."""
         return self.ops(kind, 1, *values, **attributes)[0]
 
-    def ops(
-        self, kind: str, num: int, *values: str, **attributes: float | Sequence[int]
-    ) -> list[str]:
+    def ops(self, kind: str, num: int, *values: str, **attributes: Attribute) -> list[str]:
         """All `num` outputs of an operator."""
         names = [self._name("v") for _ in range(num)]
         self._node(kind, values, names, attributes)
@@ -97,7 +96,7 @@ class Graph:
         kind: str,
         inputs: Sequence[str],
         outputs: Sequence[str],
-        attributes: dict[str, float | Sequence[int]],
+        attributes: dict[str, Attribute],
     ) -> None:
         body: Pieces = []
         for name in inputs:
@@ -113,7 +112,9 @@ class Graph:
         self._nodes += _message(1, body)
 
 
-def _attribute(value: float | Sequence[int]) -> Pieces:
+def _attribute(value: Attribute) -> Pieces:
+    if isinstance(value, str):
+        return [*_text(4, value), *_number(20, 3)]
     if isinstance(value, int):
         return [*_number(3, value), *_number(20, 2)]
     if isinstance(value, float):

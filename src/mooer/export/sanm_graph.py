@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mooer.errors import ConfigError, did_you_mean
 from mooer.export.onnx_file import Graph
 from mooer.export.quantise import in_blocks
 from mooer.models.encoders.sanm import Block, SanmEncoder
@@ -19,6 +20,14 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 FLOAT, INT = 1, 7  # ONNX's numbers of the types
 _BLOCK = 32  # inputs that share a scale
 _INT8 = 4  # `accuracy_level` of MatMulNBits: activations in 8 bits too
+
+
+def known_precision(name: str) -> Precision:
+    """A precision by its name. ConfigError names the nearest."""
+    for precision in PRECISIONS:
+        if name == precision:
+            return precision
+    raise ConfigError(f"unknown precision {name!r}: {did_you_mean(name, PRECISIONS)}")
 
 
 class SanmGraph(Graph):

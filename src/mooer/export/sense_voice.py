@@ -34,8 +34,13 @@ TOKENS = "tokens.txt"  # for sherpa-onnx: a piece and its number on each line
 _FILES: Mapping[Precision, str] = {"float32": ONNX, "int8": QUANTISED}
 
 
-def export_onnx(folder: Path, out: Path, precisions: Sequence[Precision] = ("float32",)) -> None:
-    """Write a released folder as one that `engines.sense_voice` runs. ModelError if not whole."""
+def export_onnx(
+    folder: Path, out: Path, precisions: Sequence[Precision] = ("float32",)
+) -> list[Path]:
+    """Write a released folder as one that `engines.sense_voice` runs; returns its networks.
+
+    ModelError if it is not whole.
+    """
     network = load(folder)
     front = read_settings(folder).front
     read_frontend(folder, front)
@@ -50,6 +55,7 @@ def export_onnx(folder: Path, out: Path, precisions: Sequence[Precision] = ("flo
         shutil.copyfile(source, out / source.name)
     lines = (f"{piece.text} {i}\n" for i, piece in enumerate(vocabulary.spelling.pieces))
     write_whole(out / TOKENS, "".join(lines))
+    return [out / _FILES[precision] for precision in precisions]
 
 
 def write_onnx(
