@@ -4,8 +4,9 @@
 
 A vocabulary is trained by SentencePiece on a few sentences, with SenseVoice's labels as pieces of
 their own. A small SenseVoiceSmall with weights drawn from a seed (`golden_sanm.weights`) is given
-one padded batch of features. Stored are the .bpe.model itself, the log-probabilities, and the
-texts of its greedy search, with and without EMO_UNKNOWN; weights and features are made by formula.
+one padded batch of features. Stored are the .bpe.model itself, the log-probabilities, the texts
+of its greedy search, with and without EMO_UNKNOWN, and its losses as it learns `TAUGHT`; weights
+and features are made by formula.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from golden_sanm import LENGTHS, NUM_TP_BLOCKS, SIZES, Floats, features, weights
@@ -32,6 +35,13 @@ SENTENCES = (
 )
 LIKELY = {"<unk>": 1.5, "<|EMO_UNKNOWN|>": 1.5}  # biases, so that a path has blanks, bans matter
 CLASSES = slice(None, None, 5)  # of the log-probabilities that are stored
+TAUGHT = (  # labels and text of each utterance of the batch, short enough for its frames
+    ("en", "HAPPY", "Speech", "withitn", "the quick"),
+    ("zh", "SAD", "BGM", "woitn", ""),
+    ("yue", "NEUTRAL", "Laughter", "woitn", "今天"),
+    ("ja", "ANGRY", "Speech", "withitn", "模型识别"),
+)
+SMOOTHING = (0.0, 0.1)
 DECODED = ([4, 10, 2, 0, 1], [290, 300, 90, 310], list(range(380, 400)))
 
 
@@ -60,6 +70,36 @@ def parameters(shapes: Mapping[str, tuple[int, ...]], pieces: Sequence[str]) -> 
     for piece, bias in LIKELY.items():
         drawn["ctc.ctc_lo.bias"][list(pieces).index(piece)] += bias
     return drawn
+
+
+def losses(model: Any, tokenizer: Any) -> dict[str, Floats]:
+    """CTC per utterance, divergence per label and share of labels said right, all languages told.
+
+    The ids of labels are set to those of this vocabulary.
+    """
+    import torch
+    from funasr.losses.label_smoothing_loss import LabelSmoothingLoss
+
+    def piece(name: str) -> int:
+        return int(tokenizer.sp.PieceToId(f"<|{name}|>"))
+
+    rows = {"zh": 3, "en": 4, "yue": 7, "ja": 11, "ko": 12, "nospeech": 13}
+    model.lid_int_dict = {piece(name): row for name, row in rows.items()}
+    model.textnorm_int_dict = {piece("withitn"): 14, piece("woitn"): 15}
+    ids = [[*map(piece, labels), *tokenizer.encode(text)] for *labels, text in TAUGHT]
+    lengths = torch.tensor([len(one) for one in ids])
+    text = torch.full((len(ids), int(lengths.max())), -1)
+    for row, one in zip(text, ids, strict=True):
+        row[: len(one)] = torch.tensor(one)
+    found = {}
+    for smoothing in SMOOTHING:
+        model.criterion_att = LabelSmoothingLoss(model.vocab_size, -1, smoothing, True)
+        with torch.no_grad(), patch("torch.rand", torch.ones):
+            speech = torch.from_numpy(features())
+            _, stats, _ = model(speech, torch.tensor(LENGTHS), text, lengths)
+        names = ("loss_ctc", "loss_rich", "acc_rich")
+        found[f"losses_{smoothing}"] = np.array([float(stats[name]) for name in names])
+    return found
 
 
 def main() -> None:
@@ -124,6 +164,7 @@ def main() -> None:
             texts = np.array([result["text"] for result in results])
             golden[f"texts_{language}_{style}_{int(banned)}"] = texts
         golden[f"log_probs_{language}_{style}"] = said[-1].numpy()[..., CLASSES]
+    golden |= losses(model, tokenizer)
     np.savez_compressed(TARGET, allow_pickle=False, **golden)
     print(f"{TARGET.name}: {len(golden)} arrays, {TARGET.stat().st_size} bytes")
 

@@ -1,4 +1,4 @@
-"""One batch for a speech LLM: `data` makes it, `models` reads it; it is all they share."""
+"""What `data` makes and `models` reads: a batch for a speech LLM, and one for heads of labels."""
 
 from __future__ import annotations
 
@@ -46,4 +46,36 @@ class Batch:
             ids=self.ids.to(device),
             labels=self.labels.to(device),
             mask=self.mask.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Recordings side by side with what is known of them. Letters: B recordings, F feature frames,
+    M features, F' hidden frames, E events.
+    """
+
+    keys: tuple[str, ...]
+    features: Tensor  # float [B, F, M], zero after the end
+    feature_lengths: Tensor  # int64 [B]
+    mask: Tensor  # bool [B, F], False on padding
+    units: tuple[tuple[int, ...] | None, ...]  # classes of what is said; None: not known
+    frame_units: Tensor  # int64 [B, F'], the class of each frame; IGNORE where it is not known
+    classes: dict[str, Tensor]  # int64 [B] by head, IGNORE where it is not known
+    events: Tensor  # float [B, E], 1 or 0; NaN where they are not known
+    texts: tuple[str | None, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def to(self, device: Any) -> LabelledBatch:
+        """The same on another device."""
+        return replace(
+            self,
+            features=self.features.to(device),
+            feature_lengths=self.feature_lengths.to(device),
+            mask=self.mask.to(device),
+            frame_units=self.frame_units.to(device),
+            classes={name: labels.to(device) for name, labels in self.classes.items()},
+            events=self.events.to(device),
         )

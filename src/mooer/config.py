@@ -49,6 +49,15 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -
 
 def read_yaml(cls: type[T], path: str | Path) -> T:
     """A dataclass from a YAML file. ConfigError names the file and the key, or the line."""
+    return from_mapping(cls, _load(path), where=str(path))
+
+
+def read_key(path: str | Path, key: str) -> Any:
+    """The value of one key of a YAML file, None if it has none. ConfigError as `read_yaml`."""
+    return _load(path).get(key)
+
+
+def _load(path: str | Path) -> dict[str, Any]:
     try:
         loaded = _parse(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
@@ -60,7 +69,7 @@ def read_yaml(cls: type[T], path: str | Path) -> T:
         loaded = {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path} holds {_shown(loaded)}: write `key: value` lines")
-    return from_mapping(cls, loaded, where=str(path))
+    return loaded
 
 
 def override(config: T, settings: Iterable[str]) -> T:

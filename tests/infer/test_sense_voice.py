@@ -1,5 +1,6 @@
 """A small random SenseVoice as a recogniser: segments, labels, batches, and what is refused."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,16 @@ from mooer.cli.main import main
 from mooer.errors import AudioError, ConfigError, ModelError
 from mooer.export.sense_voice import export_onnx
 from mooer.infer import RecognizeOptions
-from mooer.infer.sense_voice import SenseVoiceRecognizer, load_sense_voice
+from mooer.infer.sense_voice import (
+    SenseVoiceOptions,
+    SenseVoiceRecognizer,
+    load_sense_voice,
+    options_from,
+    words_of,
+)
 from mooer.models.sense_voice_folder import VOCABULARY
 from mooer.models.sense_voice_labels import LANGUAGE_QUERIES, STYLE_QUERIES, read_vocabulary
+from mooer.transcript import Event, Label
 
 CLIP = speech((0.5, 0), (2, 0.5), (0.5, 0))
 
@@ -30,11 +38,14 @@ class Scripted:
         self.vocabulary, self.labels, self.ids = vocabulary, labels, ids
         self.asked = []
 
-    def log_probs(self, features, language, style):
+    num_classes = None
+
+    def logits(self, features, language, style):
         self.asked.append(([len(one) for one in features], language, style))
-        classes = [self.vocabulary.labels[label] for label in self.labels] + self.ids
-        said = np.full((len(classes), len(self.vocabulary)), -9.0, np.float32)
-        said[np.arange(len(classes)), classes] = -0.5
+        spoken = [one for i in self.ids for one in (i, 0, 0)]
+        classes = [self.vocabulary.labels[label] for label in self.labels] + spoken
+        said = np.zeros((len(classes), len(self.vocabulary)), np.float32)
+        said[np.arange(len(classes)), classes] = np.log(4 * (len(self.vocabulary) - 1))  # 0.8
         return [said for _ in features]
 
 
@@ -43,14 +54,20 @@ def folder(tmp_path_factory):
     return sense_voice_folder.save(tmp_path_factory.mktemp("sense-voice") / "SenseVoiceSmall")
 
 
-def scripted(folder, labels, sentence=5):
+def scripted(folder, labels, sentence=5, **options):
     """A recogniser that says a golden sentence: 3 and 4 are English, 5 and 6 Chinese."""
     vocabulary = read_vocabulary(folder / VOCABULARY)
     ids = sense_voice_folder.read_golden()[f"ids_{sentence}"].tolist()[3:-3]  # no tags, no sign
     network = Scripted(vocabulary, labels, ids)
     real = load_sense_voice(folder, LoudnessVad())
     return SenseVoiceRecognizer(
-        network, real.frontend, vocabulary, LoudnessVad(), name="fake", versions={}
+        network,
+        real.frontend,
+        vocabulary,
+        LoudnessVad(),
+        SenseVoiceOptions(**options),
+        name="fake",
+        versions={},
     )
 
 
@@ -71,7 +88,7 @@ def test_language_and_text_come_of_the_labels(folder):
     transcript = recognizer.transcribe(CLIP, rate_hz=16_000)
     assert transcript.language == "zh"
     assert transcript.text == "今天天气很好我们去公园散步"
-    assert transcript.segments[0].avg_logprob == -0.5
+    assert transcript.segments[0].avg_logprob == round(float(np.log(0.8)), 4)
     [rich] = recognizer.hear([CLIP])
     assert (rich.emotion.name, rich.event.name) == ("HAPPY", "Speech")
 
@@ -80,10 +97,9 @@ def test_what_is_asked_of_the_network(folder):
     recognizer = scripted(folder, ("zh", "HAPPY", "Speech", "withitn"), sentence=3)
     options = RecognizeOptions(language="English")
     assert recognizer.transcribe(CLIP, options, rate_hz=16_000).language == "en"
-    recognizer.itn = False
-    recognizer.hear([CLIP])
-    asked = [one[1:] for one in recognizer.network.asked]
-    assert asked == [
+    plain = scripted(folder, ("zh", "HAPPY", "Speech", "woitn"), itn=False)
+    plain.hear([CLIP])
+    assert [one[1:] for one in recognizer.network.asked + plain.network.asked] == [
         (LANGUAGE_QUERIES["en"], STYLE_QUERIES["withitn"]),
         (LANGUAGE_QUERIES["auto"], STYLE_QUERIES["woitn"]),
     ]
@@ -104,28 +120,29 @@ def test_no_speech_in_it_is_no_language(folder):
 
 
 def test_an_unknown_emotion_is_banned_if_asked(folder):
-    recognizer = scripted(folder, ("en", "EMO_UNKNOWN", "Speech", "woitn"))
-    assert recognizer.hear([CLIP])[0].emotion.name == "EMO_UNKNOWN"
-    recognizer.ban_unknown_emotion = True
-    assert recognizer.hear([CLIP])[0].emotion is None  # all others are as unlikely: the first wins
+    labels = ("en", "EMO_UNKNOWN", "Speech", "woitn")
+    assert scripted(folder, labels).hear([CLIP])[0].emotion.name == "EMO_UNKNOWN"
+    # all others are as unlikely: the first wins
+    assert scripted(folder, labels, ban_emo_unk=True).hear([CLIP])[0].emotion is None
 
 
 def test_batches_hold_so_many_seconds_and_keep_the_order(folder):
-    recognizer = load_sense_voice(folder, LoudnessVad())
+    recognizer = load_sense_voice(
+        folder, LoudnessVad(), options=SenseVoiceOptions(batch_size_s=6.0)
+    )
     clips = [speech((s, 0.5)) for s in (1.0, 3.0, 0.5, 2.8)]
     alone = [recognizer.hear([clip])[0] for clip in clips]
     calls = []
-    log_probs = recognizer.network.log_probs
+    logits = recognizer.network.logits
 
     def noted(features, language, style):
         calls.append(len(features))
-        return log_probs(features, language, style)
+        return logits(features, language, style)
 
-    recognizer.network.log_probs = noted
-    recognizer.batch_s = 6.0
+    recognizer.network.logits = noted
     together = recognizer.hear(clips)
     assert calls == [2, 2]
-    assert [rich.tokens for rich in together] == [rich.tokens for rich in alone]
+    assert [rich.text for rich in together] == [rich.text for rich in alone]
 
 
 def test_many_chunks_are_in_order(folder):
@@ -144,7 +161,7 @@ def test_many_chunks_are_in_order(folder):
     [
         ({"task": "ast"}, "does not translate"),
         ({"prompt": "x"}, "no use for prompt"),
-        ({"words": True}, "no use for words"),
+        ({"hotwords": "x"}, "no use for hotwords"),
         ({"language": "de"}, "language de: it knows en, ja, ko, yue, zh"),
     ],
 )
@@ -177,7 +194,7 @@ def test_a_folder_with_onnx_says_the_same_without_torch(folder, tmp_path):
     on_torch = load_sense_voice(folder, LoudnessVad(), num_threads=1)
     clips = [CLIP, CLIP[:20_000]]
     for one, other in zip(recognizer.hear(clips), on_torch.hear(clips), strict=True):
-        assert one.tokens == other.tokens
+        assert [token.id for token in one.tokens] == [token.id for token in other.tokens]
         assert one.avg_logprob == pytest.approx(other.avg_logprob, abs=1e-4)
     program = (
         "import sys; from pathlib import Path; import numpy as np\n"
@@ -214,5 +231,102 @@ def test_the_command_line_takes_its_folder(folder, tmp_path, monkeypatch, capsys
     assert main(arguments) == 0
     wanted = load_sense_voice(folder, LoudnessVad(), num_threads=1).transcribe(CLIP, rate_hz=16_000)
     assert capsys.readouterr().out.strip() == wanted.text
+    assert main([*arguments, "--part", "itn=false", "--json"]) == 0
+    [segment] = json.loads(capsys.readouterr().out)["segments"]
+    assert {"emotion", "events", "language_probability"} <= segment.keys()
     assert main([*arguments, "--part", "llm=x"]) == 2
-    assert "is no speech LLM" in capsys.readouterr().err
+    assert "unknown key llm" in capsys.readouterr().err
+
+
+# --- labels and times of a transcript ---------------------------------------------------------
+
+
+def test_a_segment_tells_emotion_event_and_language(folder):
+    recognizer = scripted(folder, ("zh", "HAPPY", "BGM", "withitn"))
+    [segment] = recognizer.transcribe(CLIP, rate_hz=16_000).segments
+    assert segment.emotion == Label("happy", 0.8)
+    assert segment.events == (Event(segment.start_s, segment.end_s, "music", 0.8),)
+    assert (segment.language, segment.language_probability) == ("zh", 0.8)
+    asked = RecognizeOptions(language="zh")
+    [segment] = recognizer.transcribe(CLIP, asked, rate_hz=16_000).segments
+    assert segment.language_probability is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "emotion", "events"),
+    [
+        (("en", "EMO_UNKNOWN", "Speech", "woitn"), "unknown", ["speech"]),
+        (("en", "DISGUSTED", "Event_UNK", "woitn"), "disgusted", []),
+        (("en", "Cry", "SAD", "woitn"), None, []),
+    ],
+)
+def test_labels_by_the_names_of_a_transcript(folder, labels, emotion, events):
+    recognizer = scripted(folder, labels, sentence=3)
+    [segment] = recognizer.transcribe(CLIP, rate_hz=16_000).segments
+    assert (segment.emotion.name if segment.emotion else None) == emotion
+    assert [event.name for event in segment.events] == events
+
+
+def test_what_is_heard_without_words_is_a_segment_of_its_own(folder):
+    recognizer = scripted(folder, ("nospeech", "EMO_UNKNOWN", "Laughter", "woitn"))
+    recognizer.network.ids = []
+    [segment] = recognizer.transcribe(CLIP, rate_hz=16_000).segments
+    assert (segment.text, segment.language, segment.emotion) == ("", "und", None)
+    assert segment.events[0].name == "laughter"
+    recognizer.network.labels = ("nospeech", "EMO_UNKNOWN", "Speech", "woitn")
+    assert recognizer.transcribe(CLIP, rate_hz=16_000).segments == ()
+
+
+def test_words_have_the_times_of_their_frames(folder):
+    recognizer = scripted(folder, ("zh", "NEUTRAL", "Speech", "woitn"))
+    options = RecognizeOptions(words=True)
+    [segment] = recognizer.transcribe(CLIP, options, rate_hz=16_000).segments
+    assert [word.text for word in segment.words] == list("今天天气很好我们去公园散步")
+    assert {word.probability for word in segment.words} == {0.8}
+    starts = [word.start_s for word in segment.words]
+    assert starts == sorted(starts)
+    [rich] = recognizer.hear([CLIP])
+    frames = np.array([token.start for token in rich.tokens if token.text])
+    expected = np.maximum(0, frames * 0.06 - 0.03)  # as FunASR counts
+    begins = [word.start_s for word in words_of(rich, 9.0)]
+    assert set(np.round(expected, 3)) <= set(np.round(begins, 3))
+    [segment] = recognizer.transcribe(CLIP, rate_hz=16_000).segments
+    assert segment.words is None
+
+
+def test_spans_of_speech_are_joined_as_asked(folder):
+    clip = speech(*[(0.7, 0), (2.0, 0.5)] * 4, (0.5, 0))
+
+    def lengths(**options):
+        recognizer = scripted(folder, ("en", "SAD", "Speech", "woitn"), 4, **options)
+        recognizer.transcribe(clip, rate_hz=16_000)
+        return sorted(n for asked, *_ in recognizer.network.asked for n in asked)
+
+    assert len(lengths(merge_vad=False)) == 4
+    assert len(lengths(merge_length_s=6.0)) == 2
+    assert len(lengths()) == 1
+
+
+def test_several_inputs_share_their_batches(folder, tmp_path):
+    recognizer = scripted(folder, ("en", "SAD", "Speech", "woitn"), 4)
+    paths = [str(tmp_path / f"{i}.wav") for i in range(9)]
+    for i, path in enumerate(paths):
+        write_wave(path, speech((0.5, 0), (1.0 + i / 9, 0.5), (0.5, 0)))
+    found = list(recognizer.transcribe_all([paths[0], str(tmp_path / "none.wav"), *paths[1:]]))
+    assert [isinstance(one, AudioError) for one in found] == [False, True, *[False] * 8]
+    assert [one.source for one in found if not isinstance(one, AudioError)] == paths
+    assert max(len(lengths) for lengths, *_ in recognizer.network.asked) > 1
+
+
+def test_options_by_name():
+    options = options_from({"itn": "false", "batch_size_s": "20", "precision": "int8"})
+    assert options == SenseVoiceOptions(itn=False, batch_size_s=20.0, precision="int8")
+    with pytest.raises(ConfigError, match="did you mean merge_length_s"):
+        options_from({"merge_lengths": "3"})
+    with pytest.raises(ConfigError, match="batch_size_s must be above 0"):
+        options_from({"batch_size_s": "0"})
+
+
+def test_a_folder_without_a_network_for_onnxruntime(folder):
+    with pytest.raises(ConfigError, match=r"models export .* --to onnx"):
+        load_sense_voice(folder, LoudnessVad(), options=SenseVoiceOptions(engine="onnx"))

@@ -9,17 +9,18 @@ import yaml
 from tests.models import sense_voice_folder
 from tests.models.sense_voice_folder import TOOL, golden_network, read_golden
 
+from mooer.audio.features import load_cmvn
+from mooer.engines.onnx import open_session
 from mooer.engines.sense_voice import SenseVoiceOnnx
-from mooer.errors import ModelError
+from mooer.errors import ConfigError, ModelError
 from mooer.export.onnx_file import Graph
 from mooer.export.sense_voice import export_onnx, write_onnx
+from mooer.models.funasr_folder import ONNX, QUANTISED, network_file, read_frontend
 from mooer.models.released import inspect
 from mooer.models.sense_voice import FULL, SenseVoice, SenseVoiceConfig, load
 from mooer.models.sense_voice_folder import (
-    ONNX,
     VOCABULARY,
     holds_sense_voice,
-    read_frontend,
     read_settings,
     vocabulary_file,
 )
@@ -31,6 +32,7 @@ from mooer.models.sense_voice_labels import (
     read_vocabulary,
     runs,
 )
+from mooer.models.sentencepiece import Piece, SentencePiece
 from mooer.models.tensors import shapes_of
 
 UTTERANCES = [TOOL.features()[i, :n] for i, n in enumerate(TOOL.LENGTHS)]
@@ -61,6 +63,11 @@ def rows(language, style):
     return LANGUAGE_QUERIES[language], STYLE_QUERIES[style]
 
 
+def normal(logits):
+    """Log-probabilities."""
+    return torch.from_numpy(logits).log_softmax(-1).numpy()
+
+
 def edit(folder, change):
     """Change config.yaml."""
     settings = yaml.safe_load((folder / "config.yaml").read_text())
@@ -82,7 +89,7 @@ def edit_weights(folder, change):
 def test_it_says_what_funasr_says(golden, whole, vocabulary, language, style):
     network = load(whole)
     assert sorted(network.state_dict()) == golden["keys"].tolist()
-    said = network.log_probs(UTTERANCES, *rows(language, style))
+    said = [normal(one) for one in network.logits(UTTERANCES, *rows(language, style))]
     wanted = golden[f"log_probs_{language}_{style}"]
     for got, expected, length in zip(said, wanted, TOOL.LENGTHS, strict=True):
         assert got.shape == (4 + length, len(vocabulary))
@@ -93,7 +100,7 @@ def test_it_says_what_funasr_says(golden, whole, vocabulary, language, style):
             if banned:
                 one[:, vocabulary.labels["EMO_UNKNOWN"]] = -np.inf
             best = one.argmax(axis=1)
-            texts.append(vocabulary.decode(best[runs(best)].tolist()))
+            texts.append(vocabulary.decode(best[runs(best)[0]].tolist()))
         assert texts == golden[f"texts_{language}_{style}_{int(banned)}"].tolist()
 
 
@@ -112,7 +119,7 @@ def test_padding_changes_nothing_even_where_it_is_nan():
         out, out_lengths = network(padded, lengths, torch.tensor([3, 3]), torch.tensor([15, 15]))
     assert out_lengths.tolist() == [4 + len(one) for one in UTTERANCES[2:]]
     for row, one in zip(out.numpy(), UTTERANCES[2:], strict=True):
-        [alone] = network.log_probs([one], 3, 15)
+        [alone] = network.logits([one], 3, 15)
         np.testing.assert_allclose(row[: 4 + len(one)], alone, atol=1e-4)
 
 
@@ -143,9 +150,9 @@ def path_of(vocabulary, golden, *tags, spoken=3):
     ids = golden[f"ids_{spoken}"].tolist()[3:]
     classes = [vocabulary.labels[tag] if tag else 0 for tag in tags]
     classes += [one for i in ids for one in (i, i, 0)]
-    log_probs = np.full((len(classes), len(vocabulary)), -20.0, np.float32)
-    log_probs[np.arange(len(classes)), classes] = np.log(0.8)
-    return log_probs
+    log_probs = np.full((len(classes), len(vocabulary)), 0.2 / (len(vocabulary) - 1), np.float32)
+    log_probs[np.arange(len(classes)), classes] = 0.8
+    return np.log(log_probs)
 
 
 def test_labels_and_text_are_read_apart(golden, vocabulary):
@@ -156,7 +163,11 @@ def test_labels_and_text_are_read_apart(golden, vocabulary):
     assert names == ["en", "HAPPY", "Laughter", "withitn"]
     assert rich.emotion.probability == pytest.approx(0.8)
     assert rich.avg_logprob == pytest.approx(np.log(0.8))
-    assert rich.frames == tuple(range(0, 3 * len(rich.tokens), 3))
+    assert [token.start for token in rich.tokens] == list(range(0, 3 * len(rich.tokens), 3))
+    assert {token.end - token.start for token in rich.tokens} == {2}
+    assert "".join(token.text for token in rich.tokens) == rich.text
+    shifted = vocabulary.read(3.0 + path_of(vocabulary, golden, "en", "HAPPY", "Laughter", "woitn"))
+    assert shifted.emotion.probability == pytest.approx(0.8)  # logits do as well
 
 
 def test_a_label_in_another_place_is_none(golden, vocabulary):
@@ -180,7 +191,8 @@ def test_tags_within_the_speech_are_no_text(golden, vocabulary):
     log_probs[6, vocabulary.labels["BGM"]] = 0.0
     rich = vocabulary.read(log_probs)
     assert "BGM" not in rich.text
-    assert vocabulary.labels["BGM"] in rich.tokens
+    [tag] = [token for token in rich.tokens if token.id == vocabulary.labels["BGM"]]
+    assert tag.text == ""
 
 
 def test_silence_has_no_text(golden, vocabulary):
@@ -191,12 +203,12 @@ def test_silence_has_no_text(golden, vocabulary):
 
 
 def test_another_tokenizer_is_refused(golden):
-    pieces = [(piece, 1) for piece in golden["pieces"].tolist()]
+    pieces = [Piece(text) for text in golden["pieces"].tolist()]
     with pytest.raises(ModelError, match=r"not SenseVoice's tokenizer: it has no piece <\|zh\|>"):
-        Vocabulary([("<|cn|>" if p == "<|zh|>" else p, kind) for p, kind in pieces])
-    grown = [*pieces, *((f"piece {i}", 1) for i in range(RELEASED_SIZE - len(pieces)))]
+        Vocabulary(SentencePiece([p for p in pieces if p.text != "<|zh|>"]))
+    grown = [*pieces, *(Piece(f"piece {i}") for i in range(RELEASED_SIZE - len(pieces)))]
     with pytest.raises(ModelError, match=r"<\|zh\|> is piece 3 instead of 24884"):
-        Vocabulary(grown)
+        Vocabulary(SentencePiece(grown))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x0a\xff\x01abc", b"\x07", b"\xff" * 12, b"{}"])
@@ -279,7 +291,7 @@ def test_a_vocabulary_of_another_size_is_a_problem(folder):
 def test_cmvn_of_another_width_is_refused(folder):
     edit(folder, lambda settings: settings["frontend_conf"].update(lfr_m=5))
     with pytest.raises(ModelError, match="560 values, but the front end makes 400"):
-        read_frontend(folder, read_settings(folder))
+        read_frontend(folder, read_settings(folder).front)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +323,7 @@ def test_the_vocabulary_may_have_another_name_if_it_is_the_only_one(folder):
 @pytest.fixture(scope="module")
 def exported(whole, tmp_path_factory):
     out = tmp_path_factory.mktemp("onnx") / "SenseVoiceSmall"
-    export_onnx(whole, out)
+    export_onnx(whole, out, ("float32", "int8"))
     return out
 
 
@@ -319,18 +331,49 @@ def exported(whole, tmp_path_factory):
 def test_the_exported_network_says_what_funasr_says(golden, exported, language, style):
     engine = SenseVoiceOnnx(exported / ONNX)
     assert engine.num_classes == len(golden["pieces"])
-    said = engine.log_probs(UTTERANCES, *rows(language, style))
+    said = engine.logits(UTTERANCES, *rows(language, style))
     wanted = golden[f"log_probs_{language}_{style}"]
     for got, expected, length in zip(said, wanted, TOOL.LENGTHS, strict=True):
         assert got.shape[0] == 4 + length
-        np.testing.assert_allclose(got[:, TOOL.CLASSES], expected[: 4 + length], atol=1e-4)
+        np.testing.assert_allclose(normal(got)[:, TOOL.CLASSES], expected[: 4 + length], atol=1e-4)
+
+
+def test_in_int8_it_says_nearly_the_same(exported):
+    exact = SenseVoiceOnnx(exported / ONNX).logits(UTTERANCES, 0, 15)
+    engine = SenseVoiceOnnx(exported / QUANTISED)
+    packed = engine.logits(UTTERANCES, 0, 15)
+    for one, other in zip(exact, packed, strict=True):
+        away = np.abs(normal(one) - normal(other))
+        assert away.max() < 0.5  # of log-probabilities that spread over tens
+        assert away.mean() < 0.05
+    for one, utterance in zip(packed, UTTERANCES, strict=True):
+        [alone] = engine.logits([utterance], 0, 15)
+        np.testing.assert_allclose(one, alone, atol=1e-3)  # its neighbours do not matter
 
 
 def test_an_exported_folder_is_whole_without_the_weights(exported):
     assert sorted(path.name for path in exported.iterdir()) == sorted(
-        [ONNX, "config.yaml", "am.mvn", VOCABULARY]
+        [ONNX, QUANTISED, "config.yaml", "am.mvn", "tokens.txt", VOCABULARY]
     )
     assert inspect(exported).usable
+
+
+def test_the_file_is_chosen_by_its_precision(exported, tmp_path):
+    assert network_file(exported).name == QUANTISED
+    assert network_file(exported, "float32").name == ONNX
+    assert network_file(tmp_path) is None
+    with pytest.raises(ConfigError, match=r"holds no model_quant\.onnx, the network in int8"):
+        network_file(tmp_path, "int8")
+
+
+def test_the_file_says_what_sherpa_onnx_asks_for(golden, exported):
+    notes = open_session(exported / ONNX).get_modelmeta().custom_metadata_map
+    assert notes["vocab_size"] == str(len(golden["pieces"]))
+    assert (notes["lang_yue"], notes["with_itn"], notes["normalize_samples"]) == ("7", "14", "0")
+    shift = np.array(notes["neg_mean"].split(","), np.float32)
+    np.testing.assert_array_equal(shift, load_cmvn(exported / "am.mvn").shift)
+    tokens = (exported / "tokens.txt").read_text("utf-8").splitlines()
+    assert tokens[3].split() == [str(golden["pieces"][3]), "3"]
 
 
 def test_a_folder_that_is_not_whole_is_not_exported(folder, tmp_path):
@@ -340,26 +383,25 @@ def test_a_folder_that_is_not_whole_is_not_exported(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_logits_are_normalised_and_other_networks_refused(tmp_path):
-    def save(name, output):
+def test_files_of_other_exporters_are_taken_and_other_networks_refused(tmp_path):
+    def save(name, output, names=("speech", "speech_lengths", "language", "textnorm")):
         graph = Graph()
-        speech = graph.input("speech", np.float32, ["batch", "frames", 3])
-        lengths = graph.input("speech_lengths", np.int32, ["batch"])
-        graph.input("language", np.int32, ["batch"])
-        graph.input("textnorm", np.int32, ["batch"])
+        speech = graph.input(names[0], np.float32, ["batch", "frames", 3])
+        lengths = graph.input(names[1], np.int32, ["batch"])
+        graph.input(names[2], np.int32, ["batch"])
+        graph.input(names[3], np.int32, ["batch"])
         graph.output(speech, output, np.float32, ["batch", "frames", "classes"])
         graph.output(lengths, "encoder_out_lens", np.int32, ["batch"])
         graph.write(tmp_path / name)
         return tmp_path / name
 
     features = [np.float32([[1, 2, 3], [4, 4, 4]]), np.float32([[0, 1, 9]])]
-    as_they_are = SenseVoiceOnnx(save("log_probs.onnx", "log_probs")).log_probs(features, 0, 15)
-    np.testing.assert_array_equal(as_they_are[1], features[1])
-    logits = SenseVoiceOnnx(save("logits.onnx", "ctc_logits"))
-    assert logits.num_classes == 3
-    for got, one in zip(logits.log_probs(features, 0, 15), features, strict=True):
-        expected = torch.from_numpy(one).log_softmax(-1).numpy()
-        np.testing.assert_allclose(got, expected, atol=1e-6)
+    sherpa = ("x", "x_length", "language", "text_norm")
+    for path in (save("ours.onnx", "ctc_logits"), save("sherpa.onnx", "logits", sherpa)):
+        engine = SenseVoiceOnnx(path)
+        assert engine.num_classes is None  # the file does not say
+        for got, one in zip(engine.logits(features, 0, 15), features, strict=True):
+            np.testing.assert_array_equal(got, one)
     with pytest.raises(ModelError, match="is no SenseVoice: it reads speech"):
         SenseVoiceOnnx(save("other.onnx", "pitch"))
     (tmp_path / "broken.onnx").write_bytes(b"no")

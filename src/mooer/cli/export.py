@@ -9,7 +9,7 @@ import typer
 
 from mooer.errors import ConfigError, MissingExtra, did_you_mean
 
-FORMATS = ("gguf", "native")
+FORMATS = ("gguf", "native", "onnx")
 
 
 def export_model(
@@ -22,12 +22,18 @@ def export_model(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)],
     to: Annotated[
         str,
-        typer.Option("--to", help="gguf: files of llama.cpp; native: for mooer without torch."),
+        typer.Option(
+            "--to",
+            help="gguf: files of llama.cpp; native: for mooer without torch; onnx: SenseVoice "
+            "and Paraformer.",
+        ),
     ] = "gguf",
     precision: Annotated[
         list[str] | None,
         typer.Option(
-            "--precision", help="Of the LLM: f16, q8_0, q4_k_m or f32; more than once for more."
+            "--precision",
+            help="Of the LLM: f16, q8_0, q4_k_m or f32; for onnx: float32 or int8; more than once "
+            "for more.",
         ),
     ] = None,
     base: Annotated[
@@ -50,15 +56,25 @@ def export_model(
     native: a folder for `mooer transcribe --model`, in float16, with what was trained of the
     encoder. The LLM stays in the store, or is copied.
 
+    onnx: SenseVoice or Paraformer, as they were released or trained, for onnxruntime.
+
     Example: mooer models export runs/mini/last --out gguf --precision q8_0 --check a.wav
 
     Example: mooer models export runs/mini/last --to native --out my-model
+
+    Example: mooer models export SenseVoiceSmall --to onnx --precision int8 --out sense-voice
     """
     if to not in FORMATS:
         raise ConfigError(f"cannot export to {to!r}: {did_you_mean(to, FORMATS)}")
     from mooer.store import fetch
 
     folder = fetch(model)
+    if to == "onnx":
+        for name, value in {"--base": base, "--check": check}.items():
+            if value:
+                raise ConfigError(f"{name} is for --to gguf alone: leave it out")
+        _export_onnx(folder, out, precision or ["float32"])
+        return
     if to == "native":
         for name, value in {"--precision": precision, "--base": base, "--check": check}.items():
             if value:
@@ -94,4 +110,25 @@ def _export_native(folder: Path, out: Path) -> None:
         raise MissingExtra(error.name or "torch", "train") from error
 
     for path in export_native(folder, out):
+        typer.echo(str(path))
+
+
+def _export_onnx(folder: Path, out: Path, precisions: list[str]) -> None:
+    from mooer.models.paraformer_folder import holds_paraformer
+    from mooer.models.sense_voice_folder import holds_sense_voice
+
+    if not holds_sense_voice(folder) and not holds_paraformer(folder):
+        raise ConfigError(
+            f"{folder} is neither SenseVoice nor Paraformer, which alone are written as onnx: "
+            "choose --to gguf or native"
+        )
+    try:
+        from mooer.export import paraformer, sense_voice
+        from mooer.export.sanm_graph import known_precision
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train") from error
+
+    wanted = [known_precision(name) for name in precisions]
+    room = sense_voice if holds_sense_voice(folder) else paraformer
+    for path in room.export_onnx(folder, out, wanted):
         typer.echo(str(path))

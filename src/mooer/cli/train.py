@@ -1,4 +1,4 @@
-"""`mooer train`: a speech LLM from a recipe."""
+"""`mooer train`: a speech LLM, or heads on a frozen encoder, from a recipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mooer.errors import ConfigError
 
 if TYPE_CHECKING:
     from mooer.train.loop import StepResult
-    from mooer.train.recipe import Recipe, Stage
+    from mooer.train.recipe import AnyRecipe, Stage
     from mooer.train.run import Outcome
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def train(
         bool, typer.Option("--restart", help="Forget the run in it and begin anew.")
     ] = False,
 ) -> None:
-    """Train a speech LLM; any --key.sub VALUE after the recipe overrides it.
+    """Train what a recipe names; any --key.sub VALUE after the recipe overrides it.
 
     Example: mooer train recipes/tiny.yaml
 
@@ -51,18 +51,17 @@ def train(
     if resume and restart:
         raise ConfigError("--resume goes on with a run and --restart forgets it: choose one")
     from mooer.config import override, read_yaml
-    from mooer.train.build import build
-    from mooer.train.export import export
+    from mooer.train.kinds import kind_of
     from mooer.train.parallel import launch_from
-    from mooer.train.recipe import Recipe
     from mooer.train.run import Run
 
     _quiet_transformers()
-    chosen = override(read_yaml(Recipe, recipe), settings)
+    kind = kind_of(recipe)
+    chosen = override(read_yaml(kind.recipe, recipe), settings)
     folder = out or Path("runs") / recipe.stem
     launch = launch_from(os.environ)
     report = Report(enabled=launch.rank == 0)
-    run = Run(chosen, folder, build=build, score=score, report=report, launch=launch)
+    run = Run(chosen, folder, build=kind.build, score=score, report=report, launch=launch)
     with report:
         outcome = run.start("resume" if resume else "restart" if restart else "new")
     if not outcome.finished:
@@ -71,7 +70,7 @@ def train(
             typer.echo(f"saved at step {outcome.step}; go on with: {shlex.join(command)}", err=True)
         raise typer.Exit(_EXIT_INTERRUPTED)
     if launch.rank == 0:
-        _finish(chosen, folder, outcome, export(chosen, folder))
+        _finish(chosen, folder, outcome, kind.export(chosen, folder))
 
 
 app = typer.Typer(name="train")
@@ -196,7 +195,7 @@ def _command(words: list[str], restart: bool) -> list[str]:
     return [program, *(word for word in words[1:] if not (restart and word == "--restart"))]
 
 
-def _finish(recipe: Recipe, folder: Path, outcome: Outcome, models: list[Path]) -> None:
+def _finish(recipe: AnyRecipe, folder: Path, outcome: Outcome, models: list[Path]) -> None:
     """Draw, and say where everything is. Results go to standard output."""
     from mooer.train import curves, journal
 

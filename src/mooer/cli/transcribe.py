@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mooer.errors import MooerError
     from mooer.infer import RecognizeOptions
     from mooer.infer.run import Listener
+    from mooer.infer.one_pass import OnePassRecognizer
     from mooer.infer.speech_llm import SpeechLLMRecognizer
     from mooer.transcript import Transcript
 
@@ -172,6 +173,7 @@ def transcribe(
 
     def start() -> Job | Together:
         from mooer.infer import RecognizeOptions, load
+        from mooer.infer.one_pass import OnePassRecognizer
         from mooer.infer.speech_llm import SpeechLLMRecognizer
         from mooer.text import find_language
 
@@ -205,7 +207,7 @@ def transcribe(
         job = partial(
             transcribe_one, recognizer, options, output, bilingual=options.task == "asr_ast"
         )
-        if not isinstance(recognizer, SpeechLLMRecognizer):
+        if not isinstance(recognizer, SpeechLLMRecognizer | OnePassRecognizer):
             return job
         return Together(job, partial(_transcribe_all, recognizer, options))
 
@@ -238,7 +240,9 @@ def transcribe_one(
 
 
 def _transcribe_all(
-    recognizer: SpeechLLMRecognizer, options: RecognizeOptions, items: Sequence[Item]
+    recognizer: SpeechLLMRecognizer | OnePassRecognizer[Any],
+    options: RecognizeOptions,
+    items: Sequence[Item],
 ) -> Iterator[Transcript | MooerError]:
     """Chunks of several inputs share a batch."""
     from mooer.cli.batch import from_terminal

@@ -12,19 +12,33 @@ from concurrent.futures import (
     ThreadPoolExecutor,
 )
 from types import TracebackType
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
-from mooer.batch import Batch
-from mooer.data.collate import Collator, Failure, FeatureReader, Heard
+from mooer.data.collate import Failure, FeatureReader, Heard
 from mooer.data.processes import process_pool
 from mooer.data.stages import Example, State
 from mooer.errors import AudioError, ConfigError
 
 Results = list[Heard | Failure]
 _Slot = tuple[Sequence[Example], "Future[Results]", State]
+B = TypeVar("B")
+B_co = TypeVar("B_co", covariant=True)
 
 
-class Loader:
+class Joins(Protocol[B_co]):
+    """A collator: it reads examples anywhere, and joins what was read to a batch."""
+
+    @property
+    def read(self) -> FeatureReader:
+        """Runs in the workers."""
+        ...
+
+    def join(self, examples: Sequence[Example], results: Results) -> B_co | None:
+        """The batch; None if nothing could be read."""
+        ...
+
+
+class Loader(Generic[B]):
     """Iterates over (batch, state). Sound and features are made by workers; closing ends them.
 
     The stream is drawn from by one thread, reading of sound is spread over `num_workers`, and
@@ -36,7 +50,7 @@ class Loader:
     def __init__(
         self,
         stream: Iterator[tuple[Sequence[Example], State]],
-        collate: Collator,
+        collate: Joins[B],
         *,
         num_workers: int = 2,
         kind: Literal["thread", "process"] = "thread",
@@ -55,10 +69,10 @@ class Loader:
             self._thread = threading.Thread(target=self._draw, name="draw", daemon=True)
             self._thread.start()
 
-    def __iter__(self) -> Iterator[tuple[Batch, State]]:
+    def __iter__(self) -> Iterator[tuple[B, State]]:
         return self
 
-    def __next__(self) -> tuple[Batch, State]:
+    def __next__(self) -> tuple[B, State]:
         while True:
             examples, results, state = self._next()
             batch = self._collate.join(examples, results)
@@ -119,7 +133,7 @@ class Loader:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Loader[B]:
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
-"""SenseVoice on onnxruntime, without torch: features in, log-probabilities out.
+"""SenseVoice on onnxruntime, without torch: features in, logits out.
 
-The file is ours (`export.sense_voice`) or one that the FunASR project exports, whose logits
-are normalised here.
+The file is ours (`export.sense_voice`), in float32 or int8, or one that the FunASR project or
+sherpa-onnx exports: all have the same four inputs in the same order.
 """
 
 from __future__ import annotations
@@ -12,46 +12,36 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mooer.engines.onnx import open_session
 from mooer.errors import ModelError
 
 Floats = NDArray[np.float32]
 
-_INPUTS = ["speech", "speech_lengths", "language", "textnorm"]
-_OUTPUTS = (["log_probs", "encoder_out_lens"], ["ctc_logits", "encoder_out_lens"])
+_INPUTS = (
+    ["speech", "speech_lengths", "language", "textnorm"],
+    ["x", "x_length", "language", "text_norm"],
+)
+_OUTPUTS = ("ctc_logits", "logits", "log_probs")
 
 
 class SenseVoiceOnnx:
     """A network in one session; one batch at a time. ModelError for another network's file."""
 
     def __init__(self, path: Path, *, num_threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime has no base class of its own
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"{path} is not a usable ONNX file ({reason}): fetch it again"
-            ) from None
-        inputs = [value.name for value in self._session.get_inputs()]
+        self._session = open_session(path, num_threads=num_threads)
+        self._inputs = [value.name for value in self._session.get_inputs()]
         outputs = [value.name for value in self._session.get_outputs()]
-        if inputs != _INPUTS or outputs not in _OUTPUTS:
+        if self._inputs not in _INPUTS or outputs[0] not in _OUTPUTS:
             raise ModelError(
-                f"{path} is no SenseVoice: it reads {', '.join(inputs)} and gives "
+                f"{path} is no SenseVoice: it reads {', '.join(self._inputs)} and gives "
                 f"{', '.join(outputs)}"
             )
-        self._is_normal = outputs[0] == "log_probs"
+        self._output = outputs[0]
         last = self._session.get_outputs()[0].shape[-1]
         self.num_classes = last if isinstance(last, int) else None  # None: the file does not say
 
-    def log_probs(self, features: Sequence[Floats], language: int, style: int) -> list[Floats]:
-        """Log-probabilities [4 + F, V] of each of some utterances [F, M], in one batch.
+    def logits(self, features: Sequence[Floats], language: int, style: int) -> list[Floats]:
+        """Logits [4 + F, V] of each of some utterances [F, M], in one batch.
 
         `language` and `style` are rows of the network's table of query frames.
         """
@@ -60,13 +50,7 @@ class SenseVoiceOnnx:
         for row, one in zip(padded, features, strict=True):
             row[: len(one)] = one
         asked = (np.full_like(lengths, row) for row in (language, style))
-        given = dict(zip(_INPUTS, (padded, lengths, *asked), strict=True))
-        out, out_lengths = self._session.run(None, given)
-        rows = [row[:length] for row, length in zip(out, out_lengths, strict=True)]
-        return rows if self._is_normal else [_log_softmax(row) for row in rows]
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    normal: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return normal
+        given = dict(zip(self._inputs, (padded, lengths, *asked), strict=True))
+        [out] = self._session.run([self._output], given)
+        num_queries = out.shape[1] - padded.shape[1]
+        return [row[: num_queries + length] for row, length in zip(out, lengths, strict=True)]

@@ -62,6 +62,8 @@ _BLOCK_NAMES = {
 class WhisperEncoder:
     """Log-mel of recordings of up to 30 s to frames of 20 ms.
 
+    With `num_layers` it ends after so many blocks, and the last norm.
+
     ModelError if a file is damaged, or if the weights do not belong to the released model.
     """
 
@@ -70,6 +72,7 @@ class WhisperEncoder:
         folder: Path,
         *,
         weights: Path | None = None,
+        num_layers: int | None = None,
         compute_type: str = "int8",
         num_threads: int = 0,
     ) -> None:
@@ -83,6 +86,11 @@ class WhisperEncoder:
         if weights is not None:
             arrays = {**arrays, **_renamed(read_safetensors(weights), weights)}
             _check(arrays, released.arrays, weights)
+        if num_layers is not None:
+            if num_layers not in range(1, len(_blocks(arrays)) + 1):
+                raise ModelError(f"{folder} has {len(_blocks(arrays))} blocks, not {num_layers}")
+            above = tuple(f"encoder/layer_{i}/" for i in range(num_layers, len(_blocks(arrays))))
+            arrays = {name: a for name, a in arrays.items() if not name.startswith(above)}
         model = Ct2Model(released.specification, released.revision, _without_decoder(arrays))
         self.width, self.num_mels = (int(n) for n in arrays["encoder/conv1/weight"].shape[:2])
         self.num_layers = len(_blocks(arrays))

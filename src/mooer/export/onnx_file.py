@@ -11,7 +11,7 @@ A message of protobuf is a list of pieces, so that weights are never copied into
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from mooer.errors import ModelError
 from mooer.files import write_whole
 
 _TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
-_OPSET, _IR = 17, 8
+_OPSETS = {"": 17, "com.microsoft": 1}  # the operators of onnxruntime, named with this prefix
+_IR = 8
 _MAX_BYTES = 2**31 - 1  # of one message of protobuf
 
 Pieces = list[bytes | memoryview]
+Attribute = float | str | Sequence[int]
 Shape = Sequence[int | str]  # a letter where the length is known at run time alone
 
 
@@ -60,23 +62,27 @@ class Graph:
         self._constants += _message(5, body)
         return name
 
-    def op(self, kind: str, *values: str, **attributes: float | Sequence[int]) -> str:
-        """The only output of an operator."""
+    def op(self, kind: str, *values: str, **attributes: Attribute) -> str:
+        """The only output of an operator; an empty value is one that is left out."""
         return self.ops(kind, 1, *values, **attributes)[0]
 
-    def ops(
-        self, kind: str, num: int, *values: str, **attributes: float | Sequence[int]
-    ) -> list[str]:
+    def ops(self, kind: str, num: int, *values: str, **attributes: Attribute) -> list[str]:
         """All `num` outputs of an operator."""
         names = [self._name("v") for _ in range(num)]
         self._node(kind, values, names, attributes)
         return names
 
-    def write(self, path: Path) -> None:
-        """The whole file, or none. ModelError if it is more than an ONNX file holds (2 GiB)."""
+    def write(self, path: Path, notes: Mapping[str, str] | None = None) -> None:
+        """The whole file, or none; `notes` are metadata by name.
+
+        ModelError if it is more than an ONNX file holds (2 GiB).
+        """
         graph = [*self._nodes, *_text(2, "mooer"), *self._constants, *self._inputs, *self._outputs]
-        opset = _message(8, [*_text(1, ""), *_number(2, _OPSET)])
-        model = [*_number(1, _IR), *_text(2, "mooer"), *_message(7, graph), *opset]
+        model = [*_number(1, _IR), *_text(2, "mooer"), *_message(7, graph)]
+        for domain, opset in _OPSETS.items():
+            model += _message(8, [*_text(1, domain), *_number(2, opset)])
+        for name, value in (notes or {}).items():
+            model += _message(14, [*_text(1, name), *_text(2, value)])
         if (size := _size(model)) > _MAX_BYTES:
             raise ModelError(f"{path} would have {size} bytes, but an ONNX file holds {_MAX_BYTES}")
         write_whole(path, b"".join(model))
@@ -90,20 +96,25 @@ class Graph:
         kind: str,
         inputs: Sequence[str],
         outputs: Sequence[str],
-        attributes: dict[str, float | Sequence[int]],
+        attributes: dict[str, Attribute],
     ) -> None:
         body: Pieces = []
         for name in inputs:
             body += _text(1, name)
         for name in outputs:
             body += _text(2, name)
-        body += _text(4, kind)
+        domain, _, operator = kind.rpartition(".")
+        body += _text(4, operator)
+        if domain:
+            body += _text(7, domain)
         for name, value in attributes.items():
             body += _message(5, [*_text(1, name), *_attribute(value)])
         self._nodes += _message(1, body)
 
 
-def _attribute(value: float | Sequence[int]) -> Pieces:
+def _attribute(value: Attribute) -> Pieces:
+    if isinstance(value, str):
+        return [*_text(4, value), *_number(20, 3)]
     if isinstance(value, int):
         return [*_number(3, value), *_number(20, 2)]
     if isinstance(value, float):

@@ -15,11 +15,15 @@ from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
 from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.paraformer import load_paraformer
+from mooer.infer.paraformer import options_from as paraformer_options
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
+from mooer.infer.sense_voice import options_from as sense_voice_options
 from mooer.infer.speech_llm import drafts_by, holds_speech_llm, load_speech_llm
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
+from mooer.models.paraformer_folder import holds_paraformer
 from mooer.models.sense_voice_folder import holds_sense_voice
 from mooer.store import fetch
 from mooer.text import find_language
@@ -66,11 +70,12 @@ def load(
 ) -> Model:
     """A model by its name in the catalog, or by the folder of its files; fetched if need be.
 
-    A folder may be of a Whisper model, of SenseVoice, or of a speech LLM, trained here or released:
-    where that holds a network for each task, `task` says which, without `check_md5` its files
-    need not be the published ones, and `parts` says what of it lies elsewhere: llm, encoder. A
-    speech LLM of the kind that needs no torch runs without it; `parts={"engine": "torch"}`, or
-    "native", says which is to be.
+    A folder may be of a Whisper model, of SenseVoice, of Paraformer, or of a speech LLM, trained
+    here or released: where that holds a network for each task, `task` says which, without
+    `check_md5` its files need not be the published ones, and `parts` says what of it lies
+    elsewhere: llm, encoder. A speech LLM of the kind that needs no torch runs without it;
+    `parts={"engine": "torch"}`, or "native", says which is to be. Of SenseVoice and Paraformer
+    `parts` are the fields of `SenseVoiceOptions` and `ParaformerOptions`: {"itn": "false"}.
 
     `llm` translates; it is fetched and loaded only when a translation is asked for. It is shown
     `context_segments` segments before the one it translates: none by default, since they mislead
@@ -81,20 +86,25 @@ def load(
     folder = fetch(name, offline=offline)
     threads = num_threads or usable_cores()
     is_whisper = (folder / "model.bin").is_file()
-    is_sense_voice = holds_sense_voice(folder)
-    if not is_whisper and not is_sense_voice and not holds_speech_llm(folder):
+    is_sense_voice, is_paraformer = holds_sense_voice(folder), holds_paraformer(folder)
+    if not (is_whisper or is_sense_voice or is_paraformer or holds_speech_llm(folder)):
         raise ModelError(
             f"{name} is no recogniser (it holds no model.bin of Whisper, no SenseVoice, no "
-            "mooer.yaml and no released speech LLM): `mooer models list` shows which models are"
+            "Paraformer, no mooer.yaml and no released speech LLM): `mooer models list` shows "
+            "which models are"
         )
-    if parts and (is_whisper or is_sense_voice):
+    if parts and is_whisper:
         raise ConfigError(f"{name} is no speech LLM, whose parts may lie elsewhere: leave them out")
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
     recognizer: Listener
     if is_whisper:
         recognizer = _whisper(folder, vad, Path(name).name, threads)
     elif is_sense_voice:
-        recognizer = load_sense_voice(folder, vad, num_threads=threads)
+        asked = sense_voice_options(parts or {})
+        recognizer = load_sense_voice(folder, vad, num_threads=threads, options=asked)
+    elif is_paraformer:
+        wanted = paraformer_options(parts or {})
+        recognizer = load_paraformer(folder, vad, num_threads=threads, options=wanted)
     else:
         recognizer = load_speech_llm(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts

@@ -11,7 +11,7 @@ from dataclasses import replace
 from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import Source, open_wave
 from mooer.decoding import rules
-from mooer.engines.whisper import TimedWord, Whisper
+from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError
 from mooer.infer.guarded import (
     LONG_BEAM,
@@ -22,7 +22,7 @@ from mooer.infer.guarded import (
 )
 from mooer.infer.longform import Chunk, batches, sentences
 from mooer.infer.run import Listener, OnProgress, Run
-from mooer.transcript import Segment, Word
+from mooer.transcript import Segment
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class _WhisperRun(Run):
             )
             return
         for sentence in sentences(heard.words):
-            words = self._timed(chunk, sentence)
+            words = self.timed(chunk, sentence, self.language)
             text = "".join(word.text for word in words).strip()
             if text:
                 yield replace(
@@ -170,21 +170,3 @@ class _WhisperRun(Run):
                     if self._options.words or self._options.punctuate
                     else None,
                 )
-
-    def _timed(self, chunk: Chunk, sentence: list[TimedWord]) -> list[Word]:
-        texts = [word.text for word in sentence]
-        whole = self._in_script("".join(texts), self.language)
-        if len(whole) == sum(map(len, texts)):  # context decides some characters
-            cut, begin = [], 0
-            for text in texts:
-                cut.append(whole[begin : begin + len(text)])
-                begin += len(text)
-            texts = cut
-        else:
-            texts = [self._in_script(text, self.language) for text in texts]
-        words: list[Word] = []
-        for text, word in zip(texts, sentence, strict=True):
-            start_s = chunk.input_time_s(word.start_s)
-            end_s = max(start_s, chunk.input_time_s(word.end_s, ending=True))
-            words.append(Word(round(start_s, 3), round(end_s, 3), text, round(word.probability, 4)))
-        return words

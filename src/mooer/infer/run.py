@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from mooer.audio.vad import Samples, SpeechModel, speech_spans
+from mooer.audio.vad import Samples, Span, SpeechModel, speech_spans
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave
+from mooer.engines.whisper import TimedWord
 from mooer.errors import ConfigError, MooerError
 from mooer.infer.enriched import Enricher, Enrichment
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, pack
 from mooer.infer.written import written
 from mooer.text import to_chinese_marks, to_simplified, to_traditional
-from mooer.transcript import Segment, Transcript
+from mooer.transcript import Segment, Transcript, Word
 
 OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
 
@@ -141,6 +142,10 @@ class Run(ABC):
 
     def chunks(self) -> Iterator[Chunk]:
         """The speech of the input, to be decoded; it is read as they are asked for, and once."""
+        return pack(self.spans(), self._options.max_chunk_s)
+
+    def spans(self) -> Iterator[Span]:
+        """Speech as the VAD finds it, none longer than a chunk may be."""
         options, enrichment = self._options, self._enrichment
         blocks = self._counted(self.wave.blocks())
         spans = speech_spans(
@@ -149,7 +154,7 @@ class Run(ABC):
             options.vad,
             max_s=options.max_chunk_s,
         )
-        return pack(enrichment.spans(spans) if enrichment else spans, options.max_chunk_s)
+        return enrichment.spans(spans) if enrichment else spans
 
     def segments(self, decoded: Iterable[tuple[Chunk, Iterable[Segment]]]) -> Iterator[Segment]:
         """What was made of all chunks, in order of time."""
@@ -186,3 +191,22 @@ class Run(ABC):
             return text
         text = to_chinese_marks(text)
         return to_simplified(text) if self._options.script == "hans" else to_traditional(text)
+
+    def timed(self, chunk: Chunk, sentence: Sequence[TimedWord], language: str) -> list[Word]:
+        """The words of a chunk with their times in the input, Chinese in the script wanted."""
+        texts = [word.text for word in sentence]
+        whole = self._in_script("".join(texts), language)
+        if len(whole) == sum(map(len, texts)):  # context decides some characters
+            cut, begin = [], 0
+            for text in texts:
+                cut.append(whole[begin : begin + len(text)])
+                begin += len(text)
+            texts = cut
+        else:
+            texts = [self._in_script(text, language) for text in texts]
+        words: list[Word] = []
+        for text, word in zip(texts, sentence, strict=True):
+            start_s = chunk.input_time_s(word.start_s)
+            end_s = max(start_s, chunk.input_time_s(word.end_s, ending=True))
+            words.append(Word(round(start_s, 3), round(end_s, 3), text, round(word.probability, 4)))
+        return words

@@ -1,45 +1,69 @@
-"""SenseVoice as a recogniser: each chunk of speech is one segment, with its labels.
+"""SenseVoice as a recogniser: words with times, and the language, emotion and event of a chunk.
 
     recognizer = load_sense_voice(Path("SenseVoiceSmall"), vad)
-    recognizer.transcribe("talk.mp3")
-    recognizer.hear([samples])[0].emotion
+    recognizer.transcribe("talk.mp3").segments[0].emotion
+    recognizer.hear([samples])[0].event
 
-The network says no times: a segment is as long as its chunk.
+A token is where CTC is surest of it (frames of 60 ms), as FunASR counts: words are heard there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mooer.audio.frontend import Frontend
 from mooer.audio.vad import Samples, SpeechModel
-from mooer.audio.wave import SAMPLE_RATE_HZ, Source, open_wave
+from mooer.config import override
 from mooer.engines.llm import usable_cores
 from mooer.engines.sense_voice import SenseVoiceOnnx
+from mooer.engines.whisper import TimedWord
 from mooer.errors import ConfigError, MissingExtra
 from mooer.infer.guarded import RecognizeOptions
-from mooer.infer.longform import Chunk, batches
-from mooer.infer.run import Listener, OnProgress, Run
-from mooer.models.sense_voice_folder import ONNX, read_frontend, read_settings, vocabulary_file
+from mooer.infer.longform import Chunk
+from mooer.infer.one_pass import (
+    OnePassOptions,
+    OnePassRecognizer,
+    OnePassRun,
+    in_batches,
+    refuse,
+    timed_words,
+)
+from mooer.models.funasr_folder import Precision, network_file, read_frontend
+from mooer.models.sense_voice_folder import read_settings, vocabulary_file
 from mooer.models.sense_voice_labels import (
+    EMOTIONS,
+    EVENTS,
+    FRAME_S,
     LANGUAGE_QUERIES,
     STYLE_QUERIES,
+    UNKNOWN_EVENT,
     Rich,
     Vocabulary,
     read_vocabulary,
 )
 from mooer.text import find_language
-from mooer.transcript import Segment
+from mooer.transcript import Event, Label, Segment
 
-BATCH_S = 60.0  # of sound in one batch, padding included
-_AHEAD = 4  # batches that are read at once, so that chunks of like length go together
 _NOT_SPEECH = "nospeech"
+_HEARD_BESIDE_SPEECH = ("Speech", "Speech_Noise", UNKNOWN_EVENT)  # no segment without words
+
+
+@dataclass(frozen=True)
+class SenseVoiceOptions(OnePassOptions):
+    """What SenseVoice is asked for, and how it is run."""
+
+    itn: bool = True  # punctuation, and numbers as figures (the text-norm query)
+    ban_emo_unk: bool = False  # every chunk is given an emotion
+    engine: Literal["auto", "onnx", "torch"] = "auto"  # auto: onnx if a file for it is there
+    precision: Precision = "auto"  # of two such files; auto: int8 if it is there
 
 
 class Network(Protocol):
@@ -50,19 +74,15 @@ class Network(Protocol):
         """V, if it is known before anything is heard."""
         ...
 
-    def log_probs(
+    def logits(
         self, features: Sequence[NDArray[np.float32]], language: int, style: int
     ) -> list[NDArray[np.float32]]:
-        """Log-probabilities [4 + F, V] of each utterance [F, M]."""
+        """Logits [4 + F, V] of each utterance [F, M]."""
         ...
 
 
-class SenseVoiceRecognizer(Listener):
-    """SenseVoice with a VAD before it; use one from one thread.
-
-    With `itn` the text has punctuation and numbers as digits. With `ban_unknown_emotion` each
-    chunk is given an emotion. `batch_s` bounds the seconds of sound in a batch.
-    """
+class SenseVoiceRecognizer(OnePassRecognizer[Rich]):
+    """SenseVoice with a VAD before it; use one from one thread."""
 
     is_rich = True
 
@@ -72,42 +92,21 @@ class SenseVoiceRecognizer(Listener):
         frontend: Frontend,
         vocabulary: Vocabulary,
         vad: SpeechModel,
+        options: SenseVoiceOptions = SenseVoiceOptions(),
         *,
         name: str = "",
         versions: dict[str, str],
     ) -> None:
-        super().__init__(vad, name=name, versions=versions)
+        super().__init__(vad, options, name=name, versions=versions)
         self.network = network
         self.frontend = frontend
         self.vocabulary = vocabulary
-        self.itn = True
-        self.ban_unknown_emotion = False
-        self.batch_s = BATCH_S
+        self.options = options
 
-    def run(
-        self,
-        source: Source,
-        options: RecognizeOptions | None = None,
-        *,
-        rate_hz: int | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Run:
-        """Open an input; iterate the result for segments.
-
-        AudioError if it cannot be read; ConfigError for what SenseVoice cannot do.
-        """
-        options = options or RecognizeOptions()
-        if options.task != "asr":
-            raise ConfigError(
-                f"SenseVoice transcribes and does not translate: no task {options.task}"
-            )
-        for name in ("prompt", "hotwords", "words"):
-            if getattr(options, name):
-                raise ConfigError(f"SenseVoice has no use for {name}: leave it out")
+    def check(self, options: RecognizeOptions) -> None:
+        """ConfigError for a task or a language that it does not know."""
+        refuse(options, "SenseVoice", "prompt", "hotwords")
         _query(options.language)
-        return _SenseVoiceRun(
-            self, open_wave(source, rate_hz=rate_hz), source, options, on_progress
-        )
 
     def hear(self, utterances: Sequence[Samples], language: str | None = None) -> list[Rich]:
         """Text and labels of each utterance [T] at 16 kHz; without a language it is detected.
@@ -115,38 +114,78 @@ class SenseVoiceRecognizer(Listener):
         AudioError for one of less than 25 ms.
         """
         features = [self.frontend(samples) for samples in utterances]
-        style = STYLE_QUERIES["withitn" if self.itn else "woitn"]
+        style = STYLE_QUERIES["withitn" if self.options.itn else "woitn"]
         found: dict[int, Rich] = {}
-        for places in _by_length([len(u) / SAMPLE_RATE_HZ for u in utterances], self.batch_s):
-            said = self.network.log_probs([features[i] for i in places], _query(language), style)
-            for i, log_probs in zip(places, said, strict=True):
+        for places in in_batches(utterances, self.options.batch_size_s):
+            chosen = [features[i] for i in places]
+            for i, logits in zip(
+                places, self.network.logits(chosen, _query(language), style), strict=True
+            ):
                 found[i] = self.vocabulary.read(
-                    log_probs, ban_unknown_emotion=self.ban_unknown_emotion
+                    logits, ban_unknown_emotion=self.options.ban_emo_unk
                 )
         return [found[i] for i in range(len(utterances))]
 
+    def to_segments(self, run: OnePassRun[Rich], chunk: Chunk, heard: Rich) -> Iterator[Segment]:
+        """The sentences of a chunk; each is given the labels that the whole chunk has."""
+        start_s, end_s = chunk.input_time_s(0.0), chunk.end_s
+        if not heard.text:
+            if heard.event and heard.event.name not in _HEARD_BESIDE_SPEECH:
+                events = _events(heard, start_s, end_s)
+                yield Segment(start_s, end_s, "", "und", events=events)
+            return
+        language, probability = _language(heard, run.asked_language)
+        blank = Segment(
+            start_s,
+            end_s,
+            "",
+            language,
+            avg_logprob=round(heard.avg_logprob, 4),
+            emotion=_emotion(heard),
+            language_probability=probability,
+        )
+        for segment in run.sentences(chunk, words_of(heard, chunk.duration_s), blank):
+            yield replace(segment, events=_events(heard, segment.start_s, segment.end_s))
+
 
 def load_sense_voice(
-    folder: Path, vad: SpeechModel, *, num_threads: int | None = None
+    folder: Path,
+    vad: SpeechModel,
+    *,
+    num_threads: int | None = None,
+    options: SenseVoiceOptions = SenseVoiceOptions(),
 ) -> SenseVoiceRecognizer:
-    """The released folder, on onnxruntime if it holds a model.onnx, else on torch.
+    """The released folder, on onnxruntime if it holds a file for it, else on torch.
 
     torch runs on the GPU if there is one. ModelError lists what is missing or does not fit.
     """
     vocabulary = read_vocabulary(vocabulary_file(folder))
-    frontend = read_frontend(folder, read_settings(folder))
+    frontend = read_frontend(folder, read_settings(folder).front)
     versions = {"mooer": version("mooer")}
     network: Network
-    if (folder / ONNX).is_file():
-        network = SenseVoiceOnnx(folder / ONNX, num_threads=num_threads or usable_cores())
+    path = None if options.engine == "torch" else network_file(folder, options.precision)
+    if path is not None:
+        network = SenseVoiceOnnx(path, num_threads=num_threads or usable_cores())
         versions["onnxruntime"] = version("onnxruntime")
+    elif options.engine == "onnx":
+        raise ConfigError(
+            f"{folder} holds no network for onnxruntime: write one by `mooer models export "
+            f"{folder} --to onnx --out DIR`"
+        )
     else:
         network = _on_torch(folder, num_threads)
         versions["torch"] = version("torch")
     if network.num_classes is not None:
         vocabulary.require(network.num_classes)
     name = folder.resolve().name
-    return SenseVoiceRecognizer(network, frontend, vocabulary, vad, name=name, versions=versions)
+    return SenseVoiceRecognizer(
+        network, frontend, vocabulary, vad, options, name=name, versions=versions
+    )
+
+
+def options_from(parts: Mapping[str, str]) -> SenseVoiceOptions:
+    """Options by name, as a command line gives them. ConfigError names the nearest."""
+    return override(SenseVoiceOptions(), [f"{name}={value}" for name, value in parts.items()])
 
 
 def _on_torch(folder: Path, num_threads: int | None) -> Network:
@@ -161,33 +200,38 @@ def _on_torch(folder: Path, num_threads: int | None) -> Network:
     return load(folder, "cuda" if torch.cuda.is_available() else "cpu")
 
 
-class _SenseVoiceRun(Run):
-    """One input on its way through SenseVoice."""
+def words_of(heard: Rich, duration_s: float) -> list[TimedWord]:
+    """The words of an utterance of that length, in seconds from its beginning."""
 
-    _recognizer: SenseVoiceRecognizer
+    def time_s(frame: int) -> float:
+        return min(max(0.0, (frame - 0.5) * FRAME_S), duration_s)
 
-    def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
-        for together in batches(chunks, self._options.batch_size * _AHEAD):
-            sounds = [chunk.samples for chunk in together]
-            heard = self._recognizer.hear(sounds, self._options.language)
-            for chunk, rich in zip(together, heard, strict=True):
-                yield chunk, self._to_segments(chunk, rich)
+    return timed_words(
+        (token.text, time_s(token.start), time_s(token.end), math.exp(token.log_prob))
+        for token in heard.tokens
+        if token.text
+    )
 
-    def _to_segments(self, chunk: Chunk, rich: Rich) -> Iterator[Segment]:
-        if not rich.text:
-            return
-        language = "und"
-        if self._options.language:
-            language = find_language(self._options.language)
-        elif rich.language and rich.language.name != _NOT_SPEECH:
-            language = rich.language.name
-        yield Segment(
-            start_s=chunk.input_time_s(0.0),
-            end_s=chunk.end_s,
-            text=self._in_script(rich.text, language),
-            language=language,
-            avg_logprob=round(rich.avg_logprob, 4),
-        )
+
+def _language(heard: Rich, asked: str | None) -> tuple[str, float | None]:
+    if asked:
+        return find_language(asked), None
+    if heard.language is None or heard.language.name == _NOT_SPEECH:
+        return "und", None
+    return heard.language.name, round(heard.language.probability, 4)
+
+
+def _emotion(heard: Rich) -> Label | None:
+    if heard.emotion is None:
+        return None
+    return Label(EMOTIONS[heard.emotion.name], round(heard.emotion.probability, 4))
+
+
+def _events(heard: Rich, start_s: float, end_s: float) -> tuple[Event, ...]:
+    if heard.event is None or heard.event.name == UNKNOWN_EVENT:
+        return ()
+    name, probability = EVENTS[heard.event.name], round(heard.event.probability, 4)
+    return (Event(start_s, end_s, name, probability),)
 
 
 def _query(language: str | None) -> int:
@@ -197,19 +241,3 @@ def _query(language: str | None) -> int:
         known = ", ".join(sorted(set(LANGUAGE_QUERIES) - {"auto", _NOT_SPEECH}))
         raise ConfigError(f"SenseVoice does not know the language {code}: it knows {known}")
     return LANGUAGE_QUERIES[code]
-
-
-def _by_length(durations_s: Sequence[float], batch_s: float) -> Iterator[list[int]]:
-    """Places of utterances in batches, long ones first, of at most `batch_s` with their padding.
-
-    >>> list(_by_length([3.0, 9.0, 8.0, 2.0], 20.0))
-    [[1, 2], [0, 3]]
-    """
-    held: list[int] = []
-    for i in sorted(range(len(durations_s)), key=lambda i: -durations_s[i]):
-        if held and durations_s[held[0]] * (len(held) + 1) > batch_s:
-            yield held
-            held = []
-        held.append(i)
-    if held:
-        yield held

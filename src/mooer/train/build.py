@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from mooer.audio.frontend import Frontend
 from mooer.audio.wave import read_wave
 from mooer.batch import Batch
 from mooer.data.batching import SAMPLE_RATE_HZ, Batches, cut
@@ -21,7 +22,7 @@ from mooer.models.llm import add_lora, has_lora
 from mooer.models.speech_llm import SpeechLLM
 from mooer.tasks.templates import read_answer
 from mooer.train.feed import Stream
-from mooer.train.recipe import Recipe, ValidationSet
+from mooer.train.recipe import DataPart, Recipe, ValidationSet
 from mooer.train.run import Parts
 from mooer.train.tones import make
 from mooer.train.validate import Portion, ScoredSet
@@ -34,7 +35,7 @@ def build(recipe: Recipe) -> Parts:
     sources = [Lines(source.manifest) for source in recipe.data.train]
     sets = [(one, read_manifest(one.manifest)[: one.limit]) for one in recipe.validation.sets]
     model = network(recipe, sources)
-    batches = _batches(recipe, sources, model)
+    batches = batches_for(recipe.data, recipe.seed, sources, model.encoder.frontend)
     collator = _collator(recipe, model, augment=True)
 
     def load(stream: Stream[Any]) -> Iterator[tuple[Batch, Any]]:
@@ -72,8 +73,8 @@ def network(recipe: Recipe, sources: Sequence[Lines] | None = None) -> SpeechLLM
     return model
 
 
-def _batches(recipe: Recipe, sources: list[Lines], model: SpeechLLM) -> Batches:
-    data, seed = recipe.data, recipe.seed
+def batches_for(data: DataPart, seed: int, sources: Sequence[Lines], frontend: Frontend) -> Batches:
+    """The stream of batches that a recipe's data make, sound not yet read."""
     rows: list[Stage[Example]] = [
         Rows(lines, source.task, seed) for lines, source in zip(sources, data.train, strict=True)
     ]
@@ -82,8 +83,28 @@ def _batches(recipe: Recipe, sources: list[Lines], model: SpeechLLM) -> Batches:
         stage = Mix(tuple(rows), tuple(source.weight for source in data.train), seed)
     if data.augment.speeds != (1.0,):
         stage = Speeds(stage, data.augment.speeds, seed)
-    frontend = model.encoder.frontend
     return Batches(Keep(stage, data.limits), frontend.num_features, data.budget, data.pool, seed)
+
+
+def reader_for(
+    data: DataPart,
+    seed: int,
+    frontend: Frontend,
+    *,
+    augment: bool,
+    stored_width: int | None = None,
+) -> FeatureReader:
+    """What reads sound and makes features of it, changed as the recipe says if it is to be."""
+    wave = data.augment.wave
+    if augment and wave is not None and data.augment.noises:
+        wave = replace(wave, noises=tuple(read_wave(path) for path in data.augment.noises))
+    return FeatureReader(
+        frontend,
+        wave_augment=wave if augment else None,
+        feature_augment=data.augment.spec if augment else None,
+        stored_width=stored_width,
+        seed=seed,
+    )
 
 
 def _collator(
@@ -93,16 +114,13 @@ def _collator(
     augment: bool = False,
     side: Literal["right", "left"] = "right",
 ) -> Collator:
-    chosen = recipe.data.augment
-    wave = chosen.wave
-    if augment and wave is not None and chosen.noises:
-        wave = replace(wave, noises=tuple(read_wave(path) for path in chosen.noises))
-    reader = FeatureReader(
-        model.encoder.frontend,
-        wave_augment=wave if augment else None,
-        feature_augment=chosen.spec if augment else None,
-        stored_width=model.encoder.stored_width,
-        seed=recipe.seed,
+    encoder = model.encoder
+    reader = reader_for(
+        recipe.data,
+        recipe.seed,
+        encoder.frontend,
+        augment=augment,
+        stored_width=encoder.stored_width,
     )
     pad = model.tokenizer.pad_token_id
     return Collator(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from mooer.batch import Batch
 from mooer.errors import AudioError
 
 T = TypeVar("T")
@@ -23,7 +22,7 @@ Stream = Iterator[tuple[T, Any]]
 class Portion:
     """What one process learns from in one step, and where the stream stands after that step."""
 
-    batches: tuple[Batch, ...]
+    batches: tuple[Any, ...]
     state: Any
 
 
@@ -50,7 +49,7 @@ class Feed:
     def __init__(
         self,
         stream: Stream[T],
-        load: Callable[[Stream[T]], Iterator[tuple[Batch, Any]]],
+        load: Callable[[Stream[T]], Iterator[tuple[Any, Any]]],
         *,
         rank: int = 0,
         num_processes: int = 1,

@@ -16,9 +16,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from mooer.batch import Batch
 from mooer.errors import ManifestError, TrainError
-from mooer.train.losses import Counts, Objective, Scales
+from mooer.train.losses import Counts, Goal, Scales
 from mooer.train.parallel import loss_scale, sums
 from mooer.train.recipe import Parallel, Stage
 from mooer.train.schedule import factor
@@ -60,14 +59,14 @@ class StageLoop:
         self._accelerator = accelerator
         self._wrapped = wrapped
         self._optimizer = optimizer
-        self._objective: Objective = accelerator.unwrap_model(wrapped)
+        self._objective: Goal = accelerator.unwrap_model(wrapped)
         self._scale = loss_scale(parallel, accelerator.num_processes, stage.accumulate)
         self._is_zero = parallel.is_zero
         self._seed = seed
         self._clock = _Clock()
 
     def step(
-        self, batches: Sequence[Batch], stage_step: int, step: int, *, stop: bool
+        self, batches: Sequence[Any], stage_step: int, step: int, *, stop: bool
     ) -> StepResult:
         """Take step `step` (0, 1, …) of the run, which is `stage_step` of the stage.
 
@@ -80,7 +79,7 @@ class StageLoop:
         places = float(sum(batch.mask.numel() for batch in batches))
         totals = [float(own.tokens), float(own.ctc), positions, places, float(stop)]
         tokens, units, positions, places, asked = sums(totals, self._accelerator)
-        if not tokens:
+        if not tokens and not (units and self._stage.ctc_weight):
             raise ManifestError(f"the answers of step {step} hold no token to learn: look at them")
         rate = self._set_rate(stage_step)
         entropy, correct, ctc = self._gradient(batches, tokens, units)
@@ -88,8 +87,8 @@ class StageLoop:
         _refuse_nan(step, entropy + ctc, norm)
         self._update()
         return StepResult(
-            loss=entropy / tokens,
-            accuracy=correct / tokens,
+            loss=entropy / max(1.0, tokens),
+            accuracy=correct / max(1.0, tokens),
             ctc=ctc / units if units else None,
             lr=rate,
             grad_norm=norm,
@@ -110,11 +109,11 @@ class StageLoop:
         return self._stage.lr * scale
 
     def _gradient(
-        self, batches: Sequence[Batch], tokens: float, units: float
+        self, batches: Sequence[Any], tokens: float, units: float
     ) -> tuple[float, float, float]:
         """Gradients, and over all processes the sums of cross-entropy, hits and CTC."""
         scales = Scales(
-            self._scale * self._stage.answer_weight / tokens,
+            self._scale * self._stage.answer_weight / tokens if tokens else 0.0,
             self._scale * self._stage.ctc_weight / units if units else 0.0,
         )
         accelerator, device = self._accelerator, self._accelerator.device

@@ -6,6 +6,7 @@ together, so that the gradient is that of one big batch however it was cut up.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,20 @@ class Scales:
     ctc: float = 0.0
 
 
+class Goal(nn.Module, ABC):
+    """A model and its losses as one module, which DDP, FSDP or DeepSpeed wraps; of any kind."""
+
+    model: nn.Module
+
+    @abstractmethod
+    def counts(self, batch: Any) -> Counts:
+        """What a batch on the CPU adds to the divisors."""
+
+    @abstractmethod
+    def forward(self, batch: Any, scales: Scales) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Loss to differentiate, and sums: cross-entropy, hits, CTC."""
+
+
 class ByteCtc(nn.Linear):
     """CTC (Graves et al. 2006) of UTF-8 bytes over the encoder's frames; for training alone."""
 
@@ -55,8 +70,8 @@ class ByteCtc(nn.Linear):
         return [byte + 1 for byte in text.encode()]
 
 
-class Objective(nn.Module):
-    """The model and its losses as one module, which DDP, FSDP or DeepSpeed wraps.
+class Objective(Goal):
+    """The goal of a speech LLM.
 
     CTC is that of the model's own head over the adapter's embeddings (`models.ctc`), or, if it has
     none and `ctc_width` is given, bytes over the encoder's frames. Recordings whose transcript is

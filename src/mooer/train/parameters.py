@@ -18,6 +18,9 @@ WORDS = {
     "llm": "llm.*",
     "lora": "llm.*lora_*",
     "ctc": "ctc.*",
+    "embed": "embed.*",
+    "speller": "speller.*",
+    "labeller": "labeller.*",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from mooer.audio.augment import SpecAugment, WaveAugment
 from mooer.data.batching import Budget
@@ -114,7 +114,7 @@ class ValidationSet:
     name: str
     manifest: str
     task: str = "asr"
-    metric: Literal["wer", "cer", "mer", "bleu"] = "wer"  # bleu: of the translation
+    metric: Literal["wer", "cer", "mer", "bleu", "labels"] = "wer"  # bleu: of the translation
     language: str | None = None  # of what is compared; null: that of the first utterance
     limit: int | None = None  # at most so many utterances
     decode: bool = True  # otherwise only the loss is taken
@@ -155,6 +155,25 @@ class Parallel:
     def is_zero(self) -> bool:
         """Whether DeepSpeed spreads it."""
         return self.strategy in ("zero2", "zero3")
+
+
+class AnyRecipe(Protocol):
+    """What a run reads of a recipe, whatever kind of model it names."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]: ...  # noqa: D102 (as in `Recipe`)
+    @property
+    def validation(self) -> Validation: ...  # noqa: D102
+    @property
+    def checkpoints(self) -> Checkpoints: ...  # noqa: D102
+    @property
+    def parallel(self) -> Parallel: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def num_steps(self) -> int: ...  # noqa: D102
+    @property
+    def tensorboard(self) -> bool: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -283,6 +302,9 @@ def _check_validation(recipe: Recipe) -> None:
             "two validation sets have one name": len(set(names)) < len(names),
             "validation.every_steps must be at least 1": validation.every_steps < 1,
             "validation.num_beams must be at least 1": validation.num_beams < 1,
+            "metric labels is of a recipe of kind rich": any(
+                one.metric == "labels" for one in validation.sets
+            ),
             "a validation set is written by ctc, but model.ctc is not set": recipe.model.ctc is None
             and any(one.by == "ctc" for one in validation.sets),
             "checkpoints.every_steps must be at least 1": checkpoints.every_steps < 1,
@@ -312,6 +334,6 @@ def _check_parallel(recipe: Recipe) -> None:
 _FIXED = ("model", "start", "data", "stages", "seed")
 
 
-def differences(begun: Recipe, now: Recipe) -> list[str]:
+def differences(begun: Any, now: Any) -> list[str]:
     """Sections that differ so that a run that was begun cannot go on as it would have."""
     return [name for name in _FIXED if getattr(begun, name) != getattr(now, name)]

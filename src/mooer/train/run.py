@@ -20,7 +20,6 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from mooer.batch import Batch
 from mooer.config import read_yaml, write_yaml
 from mooer.decoding.generation import SearchOptions
 from mooer.errors import ConfigError, ManifestError
@@ -29,10 +28,10 @@ from mooer.train.checkpoint import Progress
 from mooer.train.feed import Feed, Stream
 from mooer.train.journal import Journal
 from mooer.train.loop import StageLoop, StepResult
-from mooer.train.losses import Objective
+from mooer.train.losses import Goal, Objective
 from mooer.train.parallel import Launch, accelerator_for, check_launch, prepare, recompute
 from mooer.train.parameters import blocks, freeze, names_of, optimizer_groups, select
-from mooer.train.recipe import Recipe, Stage, differences
+from mooer.train.recipe import AnyRecipe, Stage, differences
 from mooer.train.validate import Score, ScoredSet, badness, validate
 
 logger = logging.getLogger(__name__)
@@ -48,8 +47,10 @@ class Parts:
     tokenizer: Any
     encoder_width: int
     stream: Callable[[Any], Stream[Any]]  # of batches yet to be read, from a position or None
-    load: Callable[[Stream[Any]], Iterator[tuple[Batch, Any]]]  # reads them
+    load: Callable[[Stream[Any]], Iterator[tuple[Any, Any]]]  # reads them
     validation: tuple[ScoredSet, ...] = ()
+    goal: Callable[[], Goal] | None = None  # None: that of a speech LLM
+    score_set: Callable[..., dict[str, float]] = validate
 
 
 class Report(Protocol):
@@ -79,10 +80,10 @@ class Run:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         out: Path,
         *,
-        build: Callable[[Recipe], Parts],
+        build: Callable[[Any], Parts],
         score: Score,
         report: Report,
         launch: Launch = Launch(),  # noqa: B008 (frozen)
@@ -145,7 +146,7 @@ class Run:
             if mode == "resume":
                 logger.info("%s holds no whole checkpoint: beginning at step 0", self.out)
             return None
-        changed = differences(read_yaml(Recipe, found / "recipe.yaml"), self.recipe)
+        changed = differences(read_yaml(type(self.recipe), found / "recipe.yaml"), self.recipe)
         if changed:
             raise ConfigError(
                 f"{self.out} was begun with another {' and '.join(changed)}: put it back, or "
@@ -191,7 +192,11 @@ class Run:
         torch.manual_seed(self.recipe.seed)
         parts = self._build(self.recipe)
         width = parts.encoder_width if any(s.ctc_weight for s in self.recipe.stages) else None
-        objective = Objective(parts.model, parts.tokenizer, ctc_width=width)
+        objective: Goal
+        if parts.goal is not None:
+            objective = parts.goal()
+        else:
+            objective = Objective(parts.model, parts.tokenizer, ctc_width=width)
         known = names_of(objective)
         chosen = [select(known, one.train) for one in self.recipe.stages]  # all, before any step
         for one in self.recipe.stages:
@@ -271,7 +276,7 @@ class Run:
         step = self._progress.step
         results = []
         for scored in active.parts.validation:
-            values = validate(
+            values = active.parts.score_set(
                 scored,
                 active.objective,
                 active.accelerator,
@@ -340,7 +345,7 @@ class _Active:
     """A stage that is being trained."""
 
     parts: Parts
-    objective: Objective
+    objective: Goal
     optimizer: torch.optim.Optimizer
     feed: Feed
     loop: StageLoop

@@ -36,8 +36,8 @@ class Score(Protocol):
 class Portion:
     """A few utterances of a validation set: made into a batch by both functions."""
 
-    with_answers: Callable[[], Batch]  # for the loss, padded to the right
-    prompts: Callable[[], Batch]  # for decoding, padded to the left
+    with_answers: Callable[[], Any]  # for the loss, padded to the right
+    prompts: Callable[[], Any]  # for decoding, padded to the left
     references: tuple[str, ...]
 
 

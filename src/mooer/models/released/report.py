@@ -17,8 +17,16 @@ from mooer.audio.features import load_cmvn
 from mooer.config import read_yaml
 from mooer.errors import MooerError
 from mooer.models.adapter import build_adapter
+from mooer.models.funasr_folder import CONFIG as FUNASR_CONFIG
+from mooer.models.funasr_folder import WEIGHTS, network_file, read_config, read_frontend
+from mooer.models.funasr_weights import read_weights
 from mooer.models.load import ADAPTER, CONFIG, ENCODER, LORA, build_encoder, locate
 from mooer.models.lora import read_lora, same_lora
+from mooer.models.paraformer import FULL as FULL_PARAFORMER
+from mooer.models.paraformer import Paraformer
+from mooer.models.paraformer import config_of as paraformer_config
+from mooer.models.paraformer_folder import holds_paraformer, read_tokens
+from mooer.models.paraformer_folder import read_settings as read_paraformer
 from mooer.models.released.checksums import ADAPTER as ADAPTER_FILE
 from mooer.models.released.checksums import FileCheck, check_encoder, check_llm
 from mooer.models.released.deepspeed import describe
@@ -35,18 +43,18 @@ from mooer.models.released.pieces import (
 )
 from mooer.models.released.places import Places, choose_llm, find, is_task, llm_width, read_task
 from mooer.models.sense_voice import FULL as FULL_SENSE_VOICE
-from mooer.models.sense_voice import SenseVoice, config_of, read_weights
-from mooer.models.sense_voice_folder import (
-    ONNX,
-    WEIGHTS,
-    holds_sense_voice,
-    read_frontend,
-    read_settings,
-    vocabulary_file,
-)
+from mooer.models.sense_voice import SenseVoice, config_of
+from mooer.models.sense_voice_folder import holds_sense_voice, read_settings, vocabulary_file
 from mooer.models.sense_voice_labels import read_vocabulary
 from mooer.models.speech_llm import ModelConfig
-from mooer.models.tensors import Comparison, compare, read_shapes, read_tensors, shapes_of
+from mooer.models.tensors import (
+    Comparison,
+    Tensors,
+    compare,
+    read_shapes,
+    read_tensors,
+    shapes_of,
+)
 from mooer.store.lora import CONFIG as LORA_CONFIG
 
 _SANM_WIDTH = 512  # of the encoder that an adapter is for, where none lies beside it
@@ -73,7 +81,7 @@ class Report:
 def inspect(
     folder: str | os.PathLike[str], *, check_md5: bool = True, lora_alpha: float | None = None
 ) -> Report:
-    """Look at a folder: mooer's own, MooER's, DeepSpeed's, SenseVoice's, peft's or an LLM's."""
+    """Look at a folder: mooer's own, MooER's, DeepSpeed's, FunASR's, peft's or an LLM's."""
     return _Inspection(Path(folder), check_md5, lora_alpha).report
 
 
@@ -100,6 +108,8 @@ class _Inspection:
             return "a speech LLM saved by mooer", self._saved
         if holds_sense_voice(root):
             return "SenseVoiceSmall", self._sense_voice
+        if holds_paraformer(root):
+            return str(read_config(root / FUNASR_CONFIG)["model"]), self._paraformer
         places = find(root)
         if places.tasks:
             tasks = ", ".join(places.tasks)
@@ -191,30 +201,60 @@ class _Inspection:
     def _sense_voice(self) -> None:
         settings = read_settings(self.root)
         with self._noting():
-            read_frontend(self.root, settings)
+            read_frontend(self.root, settings.front)
         vocabulary = None
         with self._noting():
             vocabulary = read_vocabulary(vocabulary_file(self.root))
-        path = self.root / WEIGHTS
-        if not path.is_file():
-            says = "a network for onnxruntime, whose tensors are not looked at"
-            piece = Piece("network", str(self.root / ONNX), says, 0, Comparison())
-            self.report.pieces.append(piece)
+        if not self._weights():
             return
-        tensors = read_weights(path)
+        tensors = read_weights(self.root / WEIGHTS)
         config = config_of(settings, shapes_of(tensors))
         with torch.device("meta"):
             network = SenseVoice(config)
-        count = num_parameters(shapes_of(tensors))
-        known = "the released size" if count == FULL_SENSE_VOICE else "not the released size"
         says = (
-            f"SAN-M, {settings.num_blocks} + {settings.num_tp_blocks} blocks of width "
-            f"{config.encoder.width}, {config.num_classes} classes ({known})"
+            f"SAN-M, {settings.encoder.num_blocks} + {settings.num_tp_blocks} blocks of width "
+            f"{config.encoder.width}, {config.num_classes} classes"
         )
-        comparison = compare(shapes_of(network.state_dict()), tensors)
-        self.report.pieces.append(Piece("network", str(path), says, count, comparison))
+        self._network(network, tensors, says, FULL_SENSE_VOICE)
         if vocabulary is not None:
             vocabulary.require(config.num_classes)
+
+    def _paraformer(self) -> None:
+        settings = read_paraformer(self.root)
+        with self._noting():
+            read_frontend(self.root, settings.front)
+        tokens = None
+        with self._noting():
+            tokens = read_tokens(self.root)
+        if not self._weights():
+            return
+        tensors = read_weights(self.root / WEIGHTS)
+        config = paraformer_config(settings, shapes_of(tensors))
+        with torch.device("meta"):
+            network = Paraformer(config)
+        says = (
+            f"SAN-M, {settings.encoder.num_blocks} blocks of width {config.encoder.width}, decoder "
+            f"of {settings.decoder.num_blocks}, {config.num_tokens} tokens"
+        )
+        self._network(network, tensors, says, FULL_PARAFORMER)
+        if tokens is not None:
+            tokens.require(config.num_tokens)
+
+    def _weights(self) -> bool:
+        """Whether there is a model.pt; a network for onnxruntime is a piece, not looked at."""
+        if (self.root / WEIGHTS).is_file():
+            return True
+        says = "a network for onnxruntime, whose tensors are not looked at"
+        piece = Piece("network", str(network_file(self.root)), says, 0, Comparison())
+        self.report.pieces.append(piece)
+        return False
+
+    def _network(self, network: torch.nn.Module, tensors: Tensors, says: str, full: int) -> None:
+        count = num_parameters(shapes_of(tensors))
+        known = "the released size" if count == full else "not the released size"
+        comparison = compare(shapes_of(network.state_dict()), tensors)
+        path = str(self.root / WEIGHTS)
+        self.report.pieces.append(Piece("network", path, f"{says} ({known})", count, comparison))
 
     def _just_encoder(self, folder: Path) -> None:
         self._encoder(folder)

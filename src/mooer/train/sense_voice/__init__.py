@@ -1,0 +1,1 @@
+"""Fine-tuning of SenseVoice: words by CTC, labels by cross-entropy."""
