@@ -183,7 +183,7 @@ def test_speech_of_which_nothing_was_written_is_heard():
     found = Enrichment(ears, RICH).segments(chunk, said)
     assert [(s.start_s, s.text) for s in found] == [(0.0, ""), (1.0, "a"), (3.1, "b")]
     assert (0.0, 1.0) in ears.heard
-    assert (3.0, 0.1) not in ears.heard  # too short to ask about
+    assert not any(start == 3.0 for start, _ in ears.heard)  # too short to ask about
 
 
 def test_many_segments_stay_in_order():

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mooer.data.manifest import Item
     from mooer.errors import MooerError
     from mooer.infer import RecognizeOptions
-    from mooer.infer.run import Listener
     from mooer.infer.one_pass import OnePassRecognizer
+    from mooer.infer.run import Listener
     from mooer.infer.speech_llm import SpeechLLMRecognizer
     from mooer.transcript import Transcript
 

@@ -19,7 +19,8 @@ from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk
 from mooer.transcript import Event, Segment
 
-MIN_GAP_S = 0.3  # less sound is not asked about
+MIN_GAP_S = 0.5  # between spans of speech; less is not asked about
+MIN_UNWRITTEN_S = 1.0  # of speech of which no word was written; less is the edge of a word
 PIECE_S = 20.0  # of a long silence, given to the enricher at once
 _SEAM_S = 0.1  # an event that ends so close to a seam goes on behind it
 _SPEECH = "speech"
@@ -172,8 +173,8 @@ def _uncovered(chunk: Chunk, segments: Sequence[Segment]) -> Iterator[tuple[floa
         for segment in sorted(segments, key=lambda segment: segment.start_s):
             if segment.start_s >= span_end_s or segment.end_s <= at_s:
                 continue
-            if segment.start_s - at_s >= MIN_GAP_S:
+            if segment.start_s - at_s >= MIN_UNWRITTEN_S:
                 yield at_s, segment.start_s
             at_s = segment.end_s
-        if span_end_s - at_s >= MIN_GAP_S:
+        if span_end_s - at_s >= MIN_UNWRITTEN_S:
             yield at_s, span_end_s
