@@ -20,9 +20,9 @@ _MIDDLE = 128  # the byte that stands for zero in `in_blocks`
 def in_columns(weight: Floats) -> tuple[Bytes, Floats, Bytes]:
     """Weights [K, N] as bytes [K, N], scales [N] and zero points [N].
 
-    >>> q, scale, zero = in_columns(np.float32([[-1.0, 0.0], [1.0, 5.1]]))
+    >>> q, scale, zero = in_columns(np.float32([[-1.0, 0.0], [1.0, 5.0]]))
     >>> ((q.astype(np.float32) - zero) * scale).round(1).tolist()
-    [[-1.0, 0.0], [1.0, 5.1]]
+    [[-1.0, 0.0], [1.0, 5.0]]
     """
     low, high = np.minimum(weight.min(axis=0), 0.0), np.maximum(weight.max(axis=0), 0.0)
     scale = np.maximum((high - low) / 255, np.finfo(np.float32).tiny).astype(np.float32)

@@ -106,7 +106,7 @@ class SenseVoiceRecognizer(OnePassRecognizer[Rich]):
     def check(self, options: RecognizeOptions) -> None:
         """ConfigError for a task or a language that it does not know."""
         refuse(options, "SenseVoice", "prompt", "hotwords")
-        _query(options.language)
+        query_of(options.language)
 
     def hear(self, utterances: Sequence[Samples], language: str | None = None) -> list[Rich]:
         """Text and labels of each utterance [T] at 16 kHz; without a language it is detected.
@@ -119,7 +119,7 @@ class SenseVoiceRecognizer(OnePassRecognizer[Rich]):
         for places in in_batches(utterances, self.options.batch_size_s):
             chosen = [features[i] for i in places]
             for i, logits in zip(
-                places, self.network.logits(chosen, _query(language), style), strict=True
+                places, self.network.logits(chosen, query_of(language), style), strict=True
             ):
                 found[i] = self.vocabulary.read(
                     logits, ban_unknown_emotion=self.options.ban_emo_unk
@@ -234,7 +234,7 @@ def _events(heard: Rich, start_s: float, end_s: float) -> tuple[Event, ...]:
     return (Event(start_s, end_s, name, probability),)
 
 
-def _query(language: str | None) -> int:
+def query_of(language: str | None) -> int:
     """Row of the language's query. ConfigError for one that SenseVoice does not know."""
     code = find_language(language) if language else "auto"
     if code not in LANGUAGE_QUERIES:
