@@ -67,7 +67,7 @@ def test_an_unseen_character_is_known_by_its_reading_alone():
     weight, bias = table.merged()
     unseen = UNITS.names.index("号") + 1
     torch.testing.assert_close(weight[unseen], table.toned[2] + table.plain[1])
-    assert float(bias[unseen]) == SPELLER.unseen_bias
+    assert float(bias[unseen].detach()) == SPELLER.unseen_bias
     (weight[unseen] ** 2).sum().backward()
     assert not table.own.grad[unseen].any()
     assert table.plain.grad[1].any()

@@ -119,22 +119,28 @@ def ctc_loss(
     cross-entropy of the frames with how probable each class is on the paths; its gradient is that
     of CTC. Recordings with fewer frames than units teach nothing.
     """
-    shifted = log_probs.detach().clone()
-    shifted[..., BLANK] -= blank_discount
-    sizes = torch.tensor([len(one) for one in units], device=log_probs.device)
+    device = log_probs.device
+    # Only what is said and the blank are on any path: of thousands of classes these few count, and
+    # what a frame's numbers are divided by does not change which paths are likely.
+    said = torch.cat(units)
+    used, targets = torch.unique(torch.cat([said.new_tensor([BLANK]), said]), return_inverse=True)
+    some = log_probs.index_select(-1, used)
+    shifted = some.detach().clone()
+    shifted[..., 0] -= blank_discount  # BLANK is the lowest class
+    sizes = torch.tensor([len(one) for one in units], device=device)
     with torch.enable_grad():
         leaf = shifted.log_softmax(-1).requires_grad_()
         value = functional.ctc_loss(
             leaf.transpose(0, 1),
-            torch.cat(units),
+            targets[1:],
             lengths,
             sizes,
-            blank=BLANK,
+            blank=0,
             reduction="none",
             zero_infinity=True,
         )
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
-    counted = torch.arange(log_probs.shape[1], device=log_probs.device)[None, :] < lengths[:, None]
+    counted = torch.arange(log_probs.shape[1], device=device)[None, :] < lengths[:, None]
     counted &= (value > 0)[:, None]
     on_paths = (leaf.detach().exp() - gradient).clamp_(0, 1) * counted[..., None]
-    return -(on_paths * log_probs).sum()
+    return -(on_paths * some).sum()
