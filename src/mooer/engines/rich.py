@@ -166,6 +166,8 @@ def spans(
     The probability of an event is the highest within it.
     """
     found: list[Event] = []
+    if not len(frames):
+        return ()
     for name, curve in zip(names, frames.T, strict=True):
         smooth = _smooth(curve)
         edges = np.flatnonzero(np.diff(np.pad(smooth >= threshold, 1).astype(np.int8)))
