@@ -142,7 +142,9 @@ def regression(args: Args, name: str, layer: int) -> list[tuple[str, str, str]]:
     return found
 
 
-def fit(x: Floats, y: NDArray[np.int64], num_classes: int, decay: float = 1e-3) -> Callable[..., Any]:
+def fit(
+    x: Floats, y: NDArray[np.int64], num_classes: int, decay: float = 1e-3
+) -> Callable[..., Any]:
     """Multinomial logistic regression on standardised features, by L-BFGS."""
     import torch
 
@@ -208,12 +210,16 @@ def labels(args: Args) -> None:
         systems = ([(label, often) for _, label in truth], [(a, b) for _, a, b in base], ours)
         cells = " | ".join(f"{100 * accuracy(p):.1f} / {100 * macro_f1(p):.1f}" for p in systems)
         print(f"| {name} | {len(truth)} | {cells} |", flush=True)
-        draw(args.out / f"{name.split(',')[0].split(' ')[0]}-{(sources or ('all',))[0]}.png", name, ours)
+        draw(
+            args.out / f"{name.split(',')[0].split(' ')[0]}-{(sources or ('all',))[0]}.png",
+            name,
+            ours,
+        )
     false_alarms(clips, heard)
 
 
 def hear_all(args: Args, clips: Sequence[Utterance]) -> dict[str, dict[str, Any]]:
-    """What the model of its fold tells of each clip; kept in a file, so that a second run prints."""
+    """What the model of its fold tells of each clip; kept, so that a second run prints alone."""
     path = args.out / "heard.jsonl"
     if path.exists():
         rows = map(json.loads, path.read_text("utf-8").splitlines())

@@ -5,7 +5,16 @@ import pytest
 from mooer.errors import ModelError
 from mooer.text.units import Units, read_units, units_text, words_of
 
-PIECES = {"▁the": -1.0, "▁": -4.0, "▁th": -3.0, "e": -2.0, "the": -2.0, "n": -3.0, "'": -5.0, "t": -3.0}
+PIECES = {
+    "▁the": -1.0,
+    "▁": -4.0,
+    "▁th": -3.0,
+    "e": -2.0,
+    "the": -2.0,
+    "n": -3.0,
+    "'": -5.0,
+    "t": -3.0,
+}
 
 
 @pytest.fixture

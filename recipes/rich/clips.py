@@ -29,9 +29,9 @@ from mooer.tasks.rich import EVENTS
 NUM_FOLDS = 6
 ALWAYS = -1
 SPEECH = (
-    "ravdess emodb timit_sample speechocean762 fsdd ljspeech magicdata_cs aishell zh_misc en_misc "
-    "fleurs multilang"
-).split()
+    *("ravdess", "emodb", "timit_sample", "speechocean762", "fsdd", "ljspeech"),
+    *("magicdata_cs", "aishell", "zh_misc", "en_misc", "fleurs", "multilang"),
+)
 EMOTION = {"calm": "neutral", "disgust": "disgusted", "bored": "unknown"}
 EVENT = {"crying_baby": "cry", "sneezing": "sneeze", "clapping": "applause"}
 LANGUAGES = ("zh", "en", "ja")  # others are "other"
@@ -61,7 +61,11 @@ def main() -> None:
     rows = [*clips, *synthetic, *events, *made]
     write_manifest(args.out / "clips.jsonl", rows)
     tally = Counter((row.source or "", row.extra["fold"]) for row in rows)
-    print(json.dumps({f"{name} fold {fold}": n for (name, fold), n in sorted(tally.items())}, indent=1))
+    print(
+        json.dumps(
+            {f"{name} fold {fold}": n for (name, fold), n in sorted(tally.items())}, indent=1
+        )
+    )
 
 
 def speech(folder: Path, name: str) -> Iterator[Utterance]:

@@ -1,6 +1,7 @@
 """Manifests of frames for leave-speakers-out tests: of each fold train.jsonl and test.jsonl.
 
-    python recipes/rich/folds.py --frames runs/rich/label-frames/manifest.jsonl --out runs/rich/folds
+    python recipes/rich/folds.py --frames runs/rich/label-frames/manifest.jsonl \
+        --out runs/rich/folds
 
 Besides all.jsonl, for the model that ships, and splits.json, which lists the speakers and sources
 of each fold. Only recordings as they are, not their changed variants, are tested on.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soxr
 import sounds
+import soxr
 
 from mooer.data.supervision import Utterance
 from mooer.speak.base import blend

@@ -81,7 +81,9 @@ def _song(rng: np.random.Generator) -> Floats:
 def _note(pitch: int, length_s: float, timbre: float, decay: float) -> NDArray[np.float64]:
     seconds = np.arange(round(length_s * RATE_HZ)) / RATE_HZ
     hz = 440.0 * 2 ** ((pitch - 69) / 12)
-    tone = sum(timbre**k * np.sin(2 * np.pi * hz * k * seconds) for k in range(1, 9) if hz * k < 7500)
+    tone = sum(
+        timbre**k * np.sin(2 * np.pi * hz * k * seconds) for k in range(1, 9) if hz * k < 7500
+    )
     rise = np.minimum(1.0, seconds / 0.01)
     found: NDArray[np.float64] = np.asarray(tone) * rise * np.exp(-decay * seconds)
     return found

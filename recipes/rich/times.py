@@ -63,7 +63,7 @@ def main() -> None:
 
 
 class Durations(Kokoro):
-    """Kokoro up to its durations. Bytes of protobuf may be added to: so the graph gets an output."""
+    """Kokoro up to its durations. Protobuf may be added to at its end: an output of the graph."""
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
@@ -113,7 +113,9 @@ def times(utterance: Utterance, speaker: Durations) -> tuple[list[Any], str]:
     if not -0.1 < off_s < lead_s + tail_s + MAX_OFF_S:
         return [], "lengths differ"
     lead_s += (off_s - lead_s - tail_s) / 2
-    found = [[word, edges[begin + 1] - lead_s, edges[end + 1] - lead_s] for word, begin, end in places]
+    found = [
+        [word, edges[begin + 1] - lead_s, edges[end + 1] - lead_s] for word, begin, end in places
+    ]
     for one, other in itertools.pairwise(found):
         if other[1] - one[2] < MAX_GAP_S:  # a space that nobody hears
             one[2] = other[1] = (one[2] + other[1]) / 2

@@ -71,7 +71,10 @@ def pieces_of(words: list[str], size: int) -> dict[str, float]:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(START)
     trainer = trainers.UnigramTrainer(
-        vocab_size=size, max_piece_length=8, show_progress=False, unk_token="<unk>"  # noqa: S106
+        vocab_size=size,
+        max_piece_length=8,
+        show_progress=False,
+        unk_token="<unk>",  # noqa: S106
     )
     lines = (" ".join(words[i : i + 20]) for i in range(0, len(words), 20))
     tokenizer.train_from_iterator(lines, trainer)

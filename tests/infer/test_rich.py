@@ -44,7 +44,10 @@ def told(segments, sound, options=None):
 
 @pytest.mark.parametrize("size_s", [0.3, 1.0, 100.0])
 def test_segments_are_told_in_the_time_of_the_input(size_s):
-    segments = [Segment(0.5, 3.0, "a", "en"), Segment(3.2, 4.0, "b", "zh", language_probability=0.4)]
+    segments = [
+        Segment(0.5, 3.0, "a", "en"),
+        Segment(3.2, 4.0, "b", "zh", language_probability=0.4),
+    ]
     (one, other), fake = told(segments, blocks(4.5, 2.0, 3.5, size_s=size_s))
     assert fake.seconds == [2.5, 0.8]
     assert one.emotion == Label("sad", 0.6)

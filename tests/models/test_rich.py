@@ -82,7 +82,7 @@ def test_an_unseen_character_is_known_by_its_reading_alone():
         (lambda: LabellerConfig({"mood": ("a", "b")}), "unknown head 'mood'"),
         (lambda: LabellerConfig({"gender": ("a", "a")}), "two classes or more"),
         (lambda: LabellerConfig({}, weights={"age": 1.0}), "'age', which is no head"),
-        (lambda: RichConfig(), "needs a speller or a labeller"),
+        (RichConfig, "needs a speller or a labeller"),
     ],
 )
 def test_wrong_sizes_are_refused(make, told):

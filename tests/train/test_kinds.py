@@ -10,7 +10,11 @@ from mooer.train.rich.recipe import RichRecipe
 
 def test_the_kind_is_a_key_of_the_recipe(tmp_path):
     path = tmp_path / "a.yaml"
-    for text, recipe in (("seed: 1", Recipe), ("kind: speech_llm", Recipe), ("kind: rich", RichRecipe)):
+    for text, recipe in (
+        ("seed: 1", Recipe),
+        ("kind: speech_llm", Recipe),
+        ("kind: rich", RichRecipe),
+    ):
         path.write_text(text)
         assert kind_of(path).recipe is recipe
     path.write_text("kind: rch")

@@ -94,9 +94,7 @@ def _told(segment: Segment, samples: Samples, teller: Teller, options: RichOptio
     )
 
 
-def _silence(
-    start_s: float, end_s: float, window: _Window, teller: Teller
-) -> Iterator[Segment]:
+def _silence(start_s: float, end_s: float, window: _Window, teller: Teller) -> Iterator[Segment]:
     """What is heard between two segments, if anything is."""
     while end_s - start_s >= MIN_SILENCE_S:
         until_s = min(end_s, start_s + MAX_S)

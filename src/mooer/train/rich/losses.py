@@ -65,9 +65,7 @@ def frame_loss(log_probs: Tensor, frame_units: Tensor) -> tuple[Tensor, Tensor]:
     return entropy, (scores.detach().argmax(-1) == wanted).sum().float()
 
 
-def label_loss(
-    told: Told, batch: LabelledBatch, config: LabellerConfig
-) -> tuple[Tensor, Tensor]:
+def label_loss(told: Told, batch: LabelledBatch, config: LabellerConfig) -> tuple[Tensor, Tensor]:
     """Sum over known labels of weighted cross-entropies, and how many labels are told right.
 
     Events are binary each; of their mean over the events, the sum over recordings. One is right if
@@ -97,9 +95,7 @@ def label_loss(
     return entropy, correct
 
 
-def _ctc(
-    log_probs: Tensor, batch: LabelledBatch, lengths: Tensor, blank_discount: float
-) -> Tensor:
+def _ctc(log_probs: Tensor, batch: LabelledBatch, lengths: Tensor, blank_discount: float) -> Tensor:
     places = [i for i, units in enumerate(batch.units) if units]
     if not places:
         return log_probs.sum() * 0
@@ -113,8 +109,8 @@ def ctc_loss(
 ) -> Tensor:
     """CTC of log-probabilities [B, F, V] whose paths favour units over blanks by e^discount.
 
-    Plain CTC soon spells by single frames among blanks, which tell when a word is said, but not from
-    when to when (Huang et al. 2024, "Less Peaky and More Accurate CTC Forced Alignment by Label
+    Plain CTC soon spells by single frames among blanks, which tell when a word is said, but not
+    from when to when (Huang et al. 2024, "Less Peaky and More Accurate CTC Forced Alignment by Label
     Priors", who divide by priors of all labels; here by that of the blank alone). The value is the
     cross-entropy of the frames with how probable each class is on the paths; its gradient is that
     of CTC. Recordings with fewer frames than units teach nothing.
