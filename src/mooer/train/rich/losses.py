@@ -110,10 +110,10 @@ def ctc_loss(
     """CTC of log-probabilities [B, F, V] whose paths favour units over blanks by e^discount.
 
     Plain CTC soon spells by single frames among blanks, which tell when a word is said, but not
-    from when to when (Huang et al. 2024, "Less Peaky and More Accurate CTC Forced Alignment by Label
-    Priors", who divide by priors of all labels; here by that of the blank alone). The value is the
-    cross-entropy of the frames with how probable each class is on the paths; its gradient is that
-    of CTC. Recordings with fewer frames than units teach nothing.
+    from when to when (Huang et al. 2024, "Less Peaky and More Accurate CTC Forced Alignment by
+    Label Priors", who divide by priors of all labels; here by that of the blank alone). The value
+    is the cross-entropy of the frames with how probable each class is on the paths; its gradient
+    is that of CTC. Recordings with fewer frames than units teach nothing.
     """
     device = log_probs.device
     # Only what is said and the blank are on any path: of thousands of classes these few count, and
