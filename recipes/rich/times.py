@@ -12,10 +12,13 @@ out. The output has an id and `words` a line: [[word or character, start, end], 
 from __future__ import annotations
 
 import argparse
+import difflib
 import itertools
 import json
+import math
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,8 @@ DURATIONS = "/encoder/Clip_output_0"  # frames of 25 ms, one number a phoneme
 FRAME_S = 600 / 24_000
 MARGIN_S = 0.05  # of quiet that `speak` keeps at both ends
 MAX_OFF_S = 0.35  # of the ends together
+MAX_JOINED = 3  # words that espeak says as one
+MAX_UNLIKE = 0.35  # mean over the groups of phonemes of a text
 MAX_GAP_S = 0.12  # between words that are said without a pause
 
 
@@ -123,15 +128,62 @@ def times(utterance: Utterance, speaker: Durations) -> tuple[list[Any], str]:
 
 
 def english(text: str, spoken: str) -> list[tuple[str, int, int]]:
-    """Words and where their phonemes begin and end, if there are as many groups as words."""
+    """Words and where their phonemes begin and end; [] if they cannot be told.
+
+    espeak says some words as one ("in the" as ɪnðə): each group of phonemes is given to one, two
+    or three words by how alike they are to the words said alone, and cut by their lengths.
+    """
     groups = [m for m in re.finditer(r"\S+", spoken) if any(c.isalpha() for c in m[0])]
     words = words_of(text)
-    if len(groups) != len(words) or any(not word.replace("'", "").isalpha() for word in words):
+    if not groups or any(not word.replace("'", "").isalpha() for word in words):
         return []
-    return [
-        (word, g.start() + _before(g[0]), g.end() - _after(g[0]))
-        for word, g in zip(words, groups, strict=True)
+    alone = [said_alone(word) for word in words]
+    best: list[list[float]] = [[math.inf] * (len(words) + 1) for _ in range(len(groups) + 1)]
+    taken = [[0] * (len(words) + 1) for _ in range(len(groups) + 1)]
+    best[0][0] = 0.0
+    for i, group in enumerate(groups, 1):
+        heard = _sounds(group[0])
+        for j in range(1, len(words) + 1):
+            for num in range(1, min(MAX_JOINED, j) + 1):
+                before = best[i - 1][j - num]
+                if before < best[i][j]:
+                    cost = before + _unlike(heard, "".join(alone[j - num : j]))
+                    if cost < best[i][j]:
+                        best[i][j], taken[i][j] = cost, num
+    if best[-1][-1] > MAX_UNLIKE * len(groups):
+        return []
+    found: list[tuple[str, int, int]] = []
+    j = len(words)
+    for i in range(len(groups), 0, -1):
+        num = taken[i][j]
+        found = cut(words[j - num : j], alone[j - num : j], groups[i - 1]) + found
+        j -= num
+    return found
+
+
+def cut(words: list[str], alone: list[str], group: re.Match[str]) -> list[tuple[str, int, int]]:
+    """The words of one group of phonemes, each with its share of them."""
+    begin, end = group.start() + _before(group[0]), group.end() - _after(group[0])
+    shares = [max(1, len(one)) for one in alone]
+    edges = [
+        begin + round((end - begin) * sum(shares[:i]) / sum(shares)) for i in range(len(words) + 1)
     ]
+    return [(word, edges[i], edges[i + 1]) for i, word in enumerate(words)]
+
+
+@cache
+def said_alone(word: str) -> str:
+    """Phonemes of a word by itself, without stress."""
+    return _sounds(phonemes(word, "en"))
+
+
+def _sounds(spoken: str) -> str:
+    return "".join(c for c in spoken if c.isalpha())
+
+
+def _unlike(one: str, other: str) -> float:
+    """0 to 1."""
+    return 1 - difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
 def mandarin(text: str, spoken: str, speaker: Durations) -> list[tuple[str, int, int]]:

@@ -1,5 +1,6 @@
 """What is heard besides words, put into segments: emotion, events, gender, age, sure of language.
 
+    rich = load_rich()
     with open_wave(path) as wave:
         segments = list(enrich(transcript.segments, wave.blocks(), rich))
 
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
-from mooer.engines.rich import MAX_S, Labels
+from mooer.engines.rich import MAX_S, Labels, Rich
+from mooer.store import located
 from mooer.transcript import Event, Label, Segment
 
 Samples = NDArray[np.float32]
@@ -45,6 +47,16 @@ class RichOptions:
     silences: bool = True  # events where nobody speaks
     gender: bool = False
     age: bool = False
+
+
+def load_rich(
+    model: str = "store:rich-mini", encoder: str = "store:whisper-base", *, num_threads: int = 0
+) -> Rich:
+    """Heads and the encoder beneath them: folders, or names of the catalog. ModelError, StoreError.
+
+    `num_threads` 0 is what CTranslate2 likes best.
+    """
+    return Rich(located(model), located(encoder), num_threads=num_threads)
 
 
 def enrich(
