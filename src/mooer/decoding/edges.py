@@ -77,8 +77,8 @@ def word_times(
     options = options or EdgeOptions()
     if not words:
         return []
-    end_s = max(len(db) * STEP_S, words[-1].end * frame_s)
-    spans = [(word.start * frame_s, word.end * frame_s) for word in words]
+    end_s = len(db) * STEP_S or words[-1].end * frame_s
+    spans = [(min(w.start * frame_s, end_s), min(w.end * frame_s, end_s)) for w in words]
     levels = _levels(spans, db, options)
     starts, ends = [0.0] * len(words), [0.0] * len(words)
     starts[0] = _reach(db, spans[0][0], -min(spans[0][0], options.reach_s), levels[0])

@@ -34,6 +34,7 @@ from mooer.engines.whisper import TimedWord
 from mooer.errors import AudioError, ConfigError, DecodeError, listed
 from mooer.infer.answering import language_of
 from mooer.infer.longform import MAX_SEGMENT_S, sentences
+from mooer.infer.run import OnProgress
 from mooer.infer.spoken import SpokenWord, spell_word, spoken_words
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript, Word
@@ -67,6 +68,7 @@ def align(
     language: str | None = None,
     options: AlignerOptions | None = None,
     name: str = "",
+    on_progress: OnProgress | None = None,
 ) -> Transcript:
     """The transcript of a recording whose text is known: a segment a line, with its words.
 
@@ -80,7 +82,7 @@ def align(
     options = options or AlignerOptions()
     lines = _read(text, model, language and find_language(language))
     loudness = Loudness()
-    emissions = hear(loudness.listened(_blocks(source)), model)
+    emissions = hear(loudness.listened(_told(source, on_progress)), model)
     db = loudness.db
     if not len(db) or float(db.max()) < _SILENT_DB:
         raise AudioError("the recording is silent: check that it is the right one, or its channel")
@@ -92,15 +94,15 @@ def align(
             "can hold: check that it is the text of this recording"
         )
     segments = _place(emissions, lines, db, options)
-    duration_s = source.num_samples if isinstance(source, Wave) else len(source)
+    num_samples = source.num_samples if isinstance(source, Wave) else len(source)
+    amiss = source.warnings if isinstance(source, Wave) else []
     return Transcript(
         segments=tuple(segments),
         language=_most_common(segments),
-        duration_s=round(duration_s / SAMPLE_RATE_HZ, 3),
+        duration_s=round(num_samples / SAMPLE_RATE_HZ, 3),
         model=name,
-        source=source.name if isinstance(source, Wave) else "",
         versions={"mooer": version("mooer")},
-        warnings=tuple(_doubts(segments)) + tuple(source.warnings if isinstance(source, Wave) else ()),
+        warnings=(*doubts(segments), *amiss),
     )
 
 
@@ -261,7 +263,7 @@ def _most_common(segments: Sequence[Segment]) -> str:
     return max(lengths, key=lambda code: lengths[code])
 
 
-def _doubts(segments: Sequence[Segment]) -> Iterator[str]:
+def doubts(segments: Sequence[Segment]) -> Iterator[str]:
     """What is amiss with the text as a whole, in a sentence."""
     missing = [one for one in segments if NOT_IN_AUDIO in one.warnings]
     if len(missing) == len(segments):
@@ -301,7 +303,13 @@ def _timed(
     if not spelled or len(spelled) < _MIN_SPELLED * len(words):
         return None, last
     frame_s = emissions.frame_s
-    start = min(max(last, math.floor((segment.start_s - MARGIN_S) / frame_s)), len(emissions))
+    # Where two speak at once, a segment may begin before the one before it has ended.
+    low = max(
+        math.floor((segment.start_s - MARGIN_S) / frame_s),
+        min(last, math.floor(segment.start_s / frame_s)),
+        0,
+    )
+    start = min(low, len(emissions))
     end = min(len(emissions), math.ceil((segment.end_s + MARGIN_S) / frame_s))
     line = _Line(tuple(words), segment.language)
     if min_frames([part for word in words for part in word.parts]) > end - start:
@@ -345,6 +353,17 @@ def _blocks(source: Samples | Wave) -> Iterator[Samples]:
         size = 10 * SAMPLE_RATE_HZ
         for start in range(0, len(source), size):
             yield np.asarray(source[start : start + size], np.float32)
+
+
+def _told(source: Samples | Wave, on_progress: OnProgress | None) -> Iterator[Samples]:
+    """The same blocks, and how far they are."""
+    total_s = source.duration_s if isinstance(source, Wave) else len(source) / SAMPLE_RATE_HZ
+    num_samples = 0
+    for block in _blocks(source):
+        yield block
+        num_samples += len(block)
+        if on_progress is not None:
+            on_progress(num_samples / SAMPLE_RATE_HZ, total_s)
 
 
 class _Passing:

@@ -19,8 +19,8 @@ from mooer.speak.numerals import read_numerals
 from mooer.text import is_cjk, split_words, to_simplified
 
 _NUMERAL = re.compile(
-    r"(?<![A-Za-z\d.,])(?:[¥$€£]\s?)?(?:(?<![^\W\d_])[-−])?\d+(?:[.,]\d+)*"
-    r"(?:[-~–—:/⁄]\d+(?:[.,]\d+)*)*\s?(?:%|°C|℃)?(?![A-Za-z\d])"
+    r"(?<![A-Za-z\d.,])(?:[¥$€£]\s?)?(?:(?<![A-Za-z])[-−])?\d+(?:[.,]\d+)*"
+    r"(?:[-~–—:/⁄]\d+(?:[.,]\d+)*)*(?:\s?(?:%|°C|℃))?(?![A-Za-z\d])"
 )
 _OPENING = frozenset("([{“‘「『（《〈【〔«¿¡\"'")
 _SCALES = frozenset({"thousand", "million", "billion", "trillion"})
