@@ -196,7 +196,7 @@ class LetterCtc:
 
     frame_s = 0.02
     blank = 0
-    letters = "abcdefghijklmnopqrstuvwxyz今天气很好我们你世界是的有个一二三四五六七八九十零点百分之年"
+    letters = "abcdefghijklmnopqrstuvwxyz今天气很好我们你世界是的有个一二三四五六七八九十零点年"
 
     def __init__(self, sure: float = 0.9) -> None:
         self.sure = sure

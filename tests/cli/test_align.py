@@ -23,7 +23,7 @@ def model(monkeypatch):
 
 @pytest.fixture
 def clip(tmp_path, model):
-    samples, times = model.say([0.4, "good", "morning", 0.5, "we", "have", "two", "dogs", 0.6])
+    samples, _ = model.say([0.4, "good", "morning", 0.5, "we", "have", "two", "dogs", 0.6])
     write_wave(tmp_path / "talk.wav", samples)
     return tmp_path / "talk.wav"
 

@@ -150,9 +150,12 @@ def test_a_blank_that_costs_lengthens_units():
     rows = model.log_probs(samples)
     rows[:, 1:4] = np.maximum(rows[:, 1:4], np.log(0.2))
     lengths = [
-        sum(u.end - u.start for u in align_words(
-            keep(rows, 0, 0.02), [[1, 2, 3]], AlignOptions(blank_cost=cost)
-        )[0].units)
+        sum(
+            u.end - u.start
+            for u in align_words(keep(rows, 0, 0.02), [[1, 2, 3]], AlignOptions(blank_cost=cost))[
+                0
+            ].units
+        )
         for cost in (0.0, 2.0)
     ]
     assert lengths[0] == 6

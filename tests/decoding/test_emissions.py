@@ -1,4 +1,4 @@
-"""What is kept of each frame, and windows that are joined as if the sound had been heard at once."""
+"""What is kept of each frame, and windows joined as if the sound had been heard at once."""
 
 import numpy as np
 import pytest
@@ -79,5 +79,5 @@ def test_what_is_wrong_with_a_model_is_told():
         keep(rows, 0, 0.02)
     lazy = LetterCtc()
     lazy.log_probs = lambda samples: log_probs(10, 5, seed=0)
-    with pytest.raises(ModelError, match="10 frames for 30.0 s"):
+    with pytest.raises(ModelError, match=r"10 frames for 30\.0 s"):
         hear(blocks(np.zeros(16_000 * 60, np.float32)), lazy)

@@ -10,6 +10,7 @@ from mooer.decoding.ctc import prefix_search
 from mooer.decoding.hotwords import (
     Boost,
     Hotword,
+    given_hotwords,
     parse_hotwords,
     prompt_line,
     read_hotwords,
@@ -57,6 +58,16 @@ def test_a_list_that_cannot_be_read(tmp_path, text, sentence):
 def test_a_list_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="cannot read the hotwords"):
         read_hotwords(tmp_path / "none.txt")
+
+
+def test_phrases_or_a_file_of_them(tmp_path):
+    (tmp_path / "names.txt").write_text("MooER 2\n")
+    assert given_hotwords(str(tmp_path / "names.txt")) == (Hotword("MooER", 2.0),)
+    assert given_hotwords("MooER, Qwen") == "MooER, Qwen"
+    assert given_hotwords("long, " * 200) == "long, " * 200
+    assert given_hotwords("") == ""
+    with pytest.raises(ConfigError, match="no such file of hotwords"):
+        given_hotwords(str(tmp_path / "nmaes.txt"))
 
 
 def test_a_line_of_a_prompt_has_the_heaviest_words_last():

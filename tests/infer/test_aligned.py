@@ -9,7 +9,8 @@ from tests.fakes import LetterCtc
 
 from mooer.audio.wave import open_wave
 from mooer.errors import AudioError, ConfigError, DecodeError
-from mooer.infer.aligned import NOT_IN_AUDIO, align, share_heard, with_words
+from mooer.infer.aligned import align, with_words
+from mooer.infer.placed import NOT_IN_AUDIO, share_heard
 from mooer.transcript import Segment, Transcript, Word
 
 SAID = [0.4, "good", "morning", 0.5, "we", "have", "two", "dogs", 0.6]
@@ -40,7 +41,7 @@ def test_words_of_a_text_and_their_times():
 
 def test_chinese_comes_by_the_character_with_its_marks():
     model = LetterCtc()
-    samples, said = model.say([0.2, "今", "天", "是", "二", "零", "二", "四", "年", 0.2, "你", "好", 0.2])
+    samples, said = model.say([0.2, *"今天是二零二四年", 0.2, "你", "好", 0.2])
     found = align(samples, "今天是2024年，你好。", model)
     assert [w for w, _, _ in times(found)] == ["今", "天", "是", "2024", "年，", "你", "好。"]
     _, start, end = times(found)[3]
@@ -177,7 +178,8 @@ def test_a_long_recording_is_heard_group_by_group():
     model = LetterCtc()
     samples, said = model.say([*SAID, 6.0] * 12)
     period = len(samples) / 16_000 / 12
-    segments = [rough("Good morning. We have two dogs.", i * period, i * period + 2.9) for i in range(12)]
+    text = "Good morning. We have two dogs."
+    segments = [rough(text, i * period, i * period + 2.9) for i in range(12)]
     with open_wave(samples, rate_hz=16_000) as wave:
         found = with_words(wave, segments, model)
     words = [word for segment in found for word in segment.words]

@@ -89,7 +89,7 @@ def align(
         _print_words(transcript)
     else:
         output.write(item, transcript, many=False, told=False)
-    from mooer.infer.aligned import share_heard
+    from mooer.infer.placed import share_heard
 
     if transcript.segments and share_heard(transcript.segments) < _MIN_HEARD:
         raise typer.Exit(1)
@@ -131,19 +131,19 @@ def _aligned(
     from mooer.audio.wave import open_wave
     from mooer.cli.batch import from_terminal
     from mooer.cli.progress import AudioProgress
-    from mooer.infer import aligned
+    from mooer.infer.aligned import align as align_text
+    from mooer.infer.aligned import with_words
     from mooer.infer.aligners import DEFAULT_ALIGNER, load_aligner
+    from mooer.infer.placed import doubts
 
     ctc = load_aligner(model, num_threads=threads)
     name = DEFAULT_ALIGNER if model == "default" else Path(model).name
     with AudioProgress(item.id) as progress, open_wave(from_terminal(item)) as wave:
         if isinstance(given, str):
-            found = aligned.align(
-                wave, given, ctc, language=language, name=name, on_progress=progress
-            )
+            found = align_text(wave, given, ctc, language=language, name=name, on_progress=progress)
             return replace(found, source=item.path)
-        segments = aligned.with_words(wave, given.segments, ctc)
-        doubts = tuple(aligned.doubts(segments))
+        segments = with_words(wave, given.segments, ctc)
+        doubts = tuple(doubts(segments))
         return replace(
             given, segments=tuple(segments), warnings=(*given.warnings, *doubts, *wave.warnings)
         )

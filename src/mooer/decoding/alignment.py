@@ -44,7 +44,9 @@ class AlignOptions:
     """What a path may do, and at what cost; natural logarithms a frame."""
 
     star_cost: float = 1.0  # of sound between words that is not in the text
-    blank_cost: float = 0.0  # of a blank: above 0, units last longer (Huang et al. 2024, 2406.02560)
+    blank_cost: float = (
+        0.0  # of a blank: above 0, units last longer (Huang et al. 2024, 2406.02560)
+    )
     max_cells: int = 1 << 26  # frames times states of one piece: bytes of its pointers
 
     def __post_init__(self) -> None:

@@ -159,7 +159,7 @@ class _Prefix:
         self.children: dict[int, _Prefix] = {}
 
     def child(self, unit: int, scorers: Sequence[Scorer[Any]]) -> _Prefix:
-        """This text and one unit more."""
+        """The text with one unit more."""
         if unit not in self.children:
             pairs = [
                 one.advance(state, unit) for one, state in zip(scorers, self.states, strict=True)

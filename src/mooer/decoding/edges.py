@@ -1,9 +1,9 @@
 """From the frames of units to the times at which words begin and end.
 
-CTC says a unit at one frame or two, somewhere inside of it, and blanks around: a word is longer than
-the frames of its units. Between two words the edge is looked for in the loudness of the sound: where
-it is quiet long enough there is a pause, and both words end at it; else they meet, the nearer to the
-shorter letters.
+CTC says a unit at one frame or two, somewhere inside of it, and blanks around: a word is longer
+than the frames of its units. Between two words the edge is looked for in the loudness of the sound.
+Where it is quiet long enough there is a pause, and both words end at it; else they meet, nearer to
+the one with fewer letters.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Loudness:
         for block in blocks:
             samples = np.concatenate([self._rest, block])
             num = len(samples) // _STEP_SAMPLES
-            self._parts.append(_decibels(samples[: num * _STEP_SAMPLES].reshape(num, _STEP_SAMPLES)))
+            self._parts.append(
+                _decibels(samples[: num * _STEP_SAMPLES].reshape(num, _STEP_SAMPLES))
+            )
             self._rest = samples[num * _STEP_SAMPLES :]
             yield block
 
@@ -137,9 +139,7 @@ def _longest_quiet(db: Floats, low: float, high: float, level: float) -> tuple[f
     )
 
 
-def _levels(
-    spans: Sequence[tuple[float, float]], db: Floats, options: EdgeOptions
-) -> list[float]:
+def _levels(spans: Sequence[tuple[float, float]], db: Floats, options: EdgeOptions) -> list[float]:
     """What is quiet beside each word."""
     if not len(db):
         return [SILENT_DB] * len(spans)

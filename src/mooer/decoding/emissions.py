@@ -135,9 +135,7 @@ def join(parts: Sequence[Emissions], frame_s: float) -> Emissions:
     return Emissions(frame_s, *arrays)
 
 
-def windows(
-    blocks: Iterable[Floats], frame_s: float
-) -> Iterator[tuple[Floats, int, int | None]]:
+def windows(blocks: Iterable[Floats], frame_s: float) -> Iterator[tuple[Floats, int, int | None]]:
     """Windows [T] of a stream, and of each the frames that are kept: from, and to before.
 
     None is the end of the last window. At most one window and one block are held.

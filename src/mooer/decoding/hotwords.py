@@ -11,10 +11,10 @@ begins with # is a remark:
     摩尔线程
     New York	1.5
 
-Phrases become a prefix tree over the units of a decoder (Aho and Corasick 1975). Each unit that goes
-on with a phrase adds to the score; what was added for a beginning that does not become the phrase is
-taken back, as by the failure arcs of contextual biasing (Zhao et al. 2019, "Shallow-fusion
-end-to-end contextual biasing").
+Phrases become a prefix tree over the units of a decoder (Aho and Corasick 1975). Each unit that
+goes on with a phrase adds to the score; what was added for a beginning that does not become the
+phrase is taken back, as by the failure arcs of contextual biasing (Zhao et al. 2019, "Shallow-
+fusion end-to-end contextual biasing"). A phrase inside another one counts beside it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from mooer.errors import ConfigError
 from mooer.text import display_width
 
 MAX_WEIGHT = 10.0
+_MAX_NAME_BYTES = 250  # file systems allow 255; what is longer are phrases
 MAX_LINE_COLUMNS = 300  # of a line for a prompt: about 150 tokens
 _SEPARATORS = re.compile(r"[,，、;；\n]")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
@@ -62,6 +63,19 @@ def parse_hotwords(text: str) -> tuple[Hotword, ...]:
     ['MooER', '摩尔线程', 'New York']
     """
     return tuple(Hotword(part.strip()) for part in _SEPARATORS.split(text) if part.strip())
+
+
+def given_hotwords(text: str) -> str | tuple[Hotword, ...]:
+    """What a person names: a file of phrases, else the phrases themselves, as they are.
+
+    ConfigError for the name of a list that is not there.
+    """
+    path = Path(text)
+    if len(text.encode()) < _MAX_NAME_BYTES and path.is_file():
+        return read_hotwords(path)
+    if path.suffix in (".txt", ".tsv", ".list"):
+        raise ConfigError(f"no such file of hotwords: {text!r}; check the path")
+    return text
 
 
 def read_hotwords(path: Path) -> tuple[Hotword, ...]:
@@ -237,4 +251,3 @@ class Boost:
                 else:
                     self._pending[child] = pending
                 waiting.append(child)
-

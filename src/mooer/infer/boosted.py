@@ -22,14 +22,14 @@ def boost_tokens(hotwords: Iterable[Hotword], encode: Callable[[str], Sequence[i
     return Boost.of(hotwords, spell, TOKEN_STRENGTH)
 
 
-def boost_units(hotwords: Iterable[Hotword], model: CtcModel) -> Boost:
+def boost_units(
+    hotwords: Iterable[Hotword], model: CtcModel, strength: float = CTC_STRENGTH
+) -> Boost:
     """By the units of a CTC model, as phrases are read out; what cannot be spelled is left out."""
 
     def spell(phrase: str) -> Iterator[Sequence[int]]:
-        spelled = [
-            spell_word(part, model) for word in spoken_words(phrase) for part in word.spoken
-        ]
+        spelled = [spell_word(part, model) for word in spoken_words(phrase) for part in word.spoken]
         if spelled and all(spelled):
             yield [unit for units in spelled for unit in units]
 
-    return Boost.of(hotwords, spell, CTC_STRENGTH)
+    return Boost.of(hotwords, spell, strength)

@@ -65,10 +65,12 @@ def spoken_words(text: str, language: str | None = None) -> list[SpokenWord]:
 
 
 def spell_word(word: str, model: CtcModel) -> tuple[int, ...]:
-    """Units of a spoken word, if need be without the marks on its letters; none if there are none."""
+    """Units of a spoken word, if need be without the marks on its letters; none if it has none."""
     found = model.spell(word)
     if not found:
-        bare = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+        bare = "".join(
+            c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c)
+        )
         found = model.spell(bare) if bare and bare != word else ()
     return found
 
@@ -112,7 +114,9 @@ def _between(
         place = line.index(word, place)
         begin, place = place, place + len(word)
         spoken: list[str] = []
-        for run in re.split(r"([\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])", simple[begin:place]):
+        for run in re.split(
+            r"([\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])", simple[begin:place]
+        ):
             spoken += [run] if run and is_cjk(run[0]) else read_word(run)
         yield _cut(line, begin, place), spoken
 
