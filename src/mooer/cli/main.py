@@ -21,6 +21,7 @@ from mooer.errors import ConfigError, MooerError, did_you_mean
 COMMANDS = {
     "transcribe": ("mooer.cli.transcribe:transcribe", "Write down what is said in audio or video."),
     "translate": ("mooer.cli.translate:translate", "Write down what is said in another language."),
+    "align": ("mooer.cli.align:align", "Find when each word of a known text is said."),
     "chat": ("mooer.cli.chat:chat", "Ask a speech LLM about recordings."),
     "evaluate": ("mooer.cli.evaluate:evaluate", "Score a model on recordings with known answers."),
     "train": ("mooer.cli.train:app", "Train a speech LLM from a recipe."),

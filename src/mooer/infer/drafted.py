@@ -111,7 +111,13 @@ class _DraftedRun(Run):
             )
             return None
         task = options.task if options.to != language else "asr"  # nothing to translate
-        asked = RecognizeOptions(task=task, to=options.to, language=language, temperatures=())
+        asked = RecognizeOptions(
+            task=task,
+            to=options.to,
+            language=language,
+            temperatures=(),
+            hotwords=options.hotwords,
+        )
         return self._recognizer.second.answerer(asked)
 
     def _heard_again(self, chunk: Chunk, segments: list[Segment]) -> list[Segment]:

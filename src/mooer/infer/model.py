@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from mooer.audio.vad import SpeechModel, VadOptions
 from mooer.audio.wave import Source
+from mooer.decoding.hotwords import Hotword
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
@@ -44,7 +45,7 @@ class Options(TypedDict, total=False):
     beam_size: int | None
     temperatures: tuple[float, ...]
     prompt: str
-    hotwords: str
+    hotwords: str | tuple[Hotword, ...]
     script: str
     words: bool
     rich: bool
