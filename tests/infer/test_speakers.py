@@ -139,6 +139,13 @@ def test_more_speakers_than_there_are(diarizer):
     assert found.warnings == ("5 speakers were asked for, but only 2 voices could be told apart",)
 
 
+def test_who_says_one_word_is_told_apart_if_he_is_asked_for(diarizer):
+    talk = np.concatenate([tone(0, 6), tone(3, 0.9), tone(0, 6)])
+    assert diarizer.diarize([talk]).num_speakers == 1
+    found = diarizer.diarize([talk], 2)
+    close(found.turns, (0, 6, "S1"), (6, 6.9, "S2"), (6.9, 12.9, "S1"))
+
+
 def test_one_word_is_nobody_of_his_own(diarizer):
     talk = np.concatenate([tone(0, 6), tone(3, 0.3), tone(0, 6)])
     assert diarizer.diarize([talk]).num_speakers == 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
-from mooer.decoding.clustering import centres, cut, linkage, numbered
+from mooer.decoding.clustering import Join, centres, cut, linkage, numbered
 from mooer.decoding.turns import Window, overlay, stretches
 from mooer.engines.segmentation import (
     FIRST_CENTRE_SAMPLES,
@@ -37,6 +37,7 @@ _MAX_COMPARED = 3000  # voices that are compared with each other; more are each 
 _FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 _FIRST_FRAME_SAMPLES = FIRST_CENTRE_SAMPLES - FRAME_SAMPLES // 2
 _PART_SAMPLES = PART_FRAMES * 160
+_MAX_ODD = 12  # groups that may be set apart for an odd sound
 _MIN_SOUND_SAMPLES = 800  # 50 ms: less is no voice
 
 
@@ -45,8 +46,8 @@ class SpeakerOptions:
     """When two voices are one person's, and what counts as speech."""
 
     threshold: float = 0.5  # probability from which a speaker is heard
-    distance: float = 0.32  # mean cosine distance of the voices of two people, at least
-    same_distance: float = 0.16  # nearer groups are one person, however many were asked for
+    distance: float = 0.3  # mean cosine distance of the voices of two people, at least
+    same_distance: float = 0.24  # nearer groups are one person, however many were asked for
     hop_frames: int = 148  # between windows: 2.5 s
     min_voice_s: float = 0.8  # of one speaker alone, for a voice to be compared with the others
     min_speaker_s: float = 1.0  # of such speech in all, for somebody to be told apart
@@ -251,13 +252,14 @@ class Listening:
         chosen = order[: max(1, min(_MAX_COMPARED, int((seconds >= options.min_voice_s).sum())))]
         chosen = np.sort(chosen)
         joins = linkage(vectors[chosen])
+        # Windows overlap: what is said is heard in more than one of them.
+        times_heard = WINDOW_SAMPLES / (options.hop_frames * FRAME_SAMPLES)
+        said_s = seconds[chosen] / times_heard
         if num_speakers is None:
             labels = cut(joins, distance=options.distance)
-            # Windows overlap: what is said is heard in more than one of them.
-            times_heard = WINDOW_SAMPLES / (options.hop_frames * FRAME_SAMPLES)
-            labels = _without_small(labels, seconds[chosen], options.min_speaker_s * times_heard)
+            labels = _without_small(labels, said_s, options.min_speaker_s)
         else:
-            labels = cut(joins, num=num_speakers, distance=options.same_distance)
+            labels = _so_many(joins, said_s, num_speakers, options)
         kept = labels >= 0
         people = centres(vectors[chosen][kept], labels[kept], seconds[chosen][kept])
         if num_speakers is not None and len(people) < num_speakers:
@@ -303,6 +305,22 @@ def _without_small(labels: NDArray[np.int64], seconds: Floats, min_s: float) -> 
     found = np.full_like(labels, -1)
     found[kept] = numbered(labels[kept])
     return found
+
+
+def _so_many(
+    joins: Sequence[Join], seconds: Floats, num: int, options: SpeakerOptions
+) -> NDArray[np.int64]:
+    """Groups as `_without_small` gives them, `num` of them if so many voices differ.
+
+    A cut into `num` groups often sets one odd sound apart: then there is a finer cut with as many
+    groups that speak enough. Where none has, who speaks least is told apart too.
+    """
+    for size in range(num, num + _MAX_ODD + 1):
+        labels = cut(joins, num=size, distance=options.same_distance)
+        found = _without_small(labels, seconds, options.min_speaker_s)
+        if found.max() + 1 >= num:
+            return found
+    return cut(joins, num=num, distance=options.same_distance)
 
 
 def _assigned(near: Floats) -> tuple[int, ...]:
