@@ -13,11 +13,13 @@ import pytest
 from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 import mooer.infer
+import mooer.infer.speakers
 from mooer.audio.wave import read_wave, write_wave
 from mooer.cli.main import main
 from mooer.errors import AudioError
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.subtitles.rttm import Turn
 from mooer.transcript import Event, Label, Segment, Transcript
 
 
@@ -296,6 +298,43 @@ def test_rich_needs_a_model_that_tells(loaded, clips, capsys):
     assert loaded.engine.decodings == []
     assert run(clips / "a.wav", "--tags", "smileys") == 2
     assert "unknown tags 'smileys'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "num_speakers"), [(["--speakers"], None), (["--speakers", "2"], 2)]
+)
+def test_speakers_in_every_format(
+    loaded, clips, tmp_path, monkeypatch, capsys, given, num_speakers
+):
+    class Diary:
+        def listen(self):
+            return self
+
+        def push(self, samples):
+            pass
+
+        def finish(self, asked):
+            assert asked == num_speakers
+            return SimpleNamespace(turns=(Turn(0.0, 5.0, "S1"),), warnings=())
+
+    monkeypatch.setattr(mooer.infer.speakers, "load_diarizer", Diary)
+    assert run(*given, clips / "a.wav") == 0
+    assert capsys.readouterr().out == "S1: first thing said\n"
+    assert run(clips, *given, "--out", tmp_path, "-f", "srt,tsv,json,rttm") == 0
+    assert "S1: second thing said" in (tmp_path / "a.srt").read_text()
+    assert "\tspeaker\n" in (tmp_path / "a.tsv").read_text()
+    assert '"speaker": "S1"' in (tmp_path / "a.json").read_text()
+    assert (tmp_path / "b.rttm").read_text().startswith("SPEAKER b 1 ")
+
+
+def test_speakers_and_hotwords_that_make_no_sense(loaded, clips, tmp_path, capsys):
+    assert run(clips / "a.wav", "--speakers", "0") == 2
+    assert "--speakers takes a number above 0" in capsys.readouterr().err
+    assert run(clips / "a.wav", "--hotwords", tmp_path / "names.txt") == 2
+    assert "no such file of hotwords" in capsys.readouterr().err
+    (tmp_path / "names.txt").write_text("MooER 2\n")
+    assert run(clips / "a.wav", "--hotwords", tmp_path / "names.txt") == 0
+    assert "MooER" in loaded.engine.options[-1].hotwords
 
 
 class SpokenLLM(SpeechLLMRecognizer):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mooer.infer.one_pass import OnePassRecognizer
     from mooer.infer.run import Listener
     from mooer.infer.speech_llm import SpeechLLMRecognizer
+    from mooer.infer.whole import Extras
     from mooer.transcript import Transcript
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ Language = Annotated[
 ]
 Words = Annotated[bool, typer.Option("--words", help="Keep the times of words.")]
 Format = Annotated[
-    str, typer.Option("--format", "-f", help="txt, srt, vtt, tsv, json; several with --out.")
+    str, typer.Option("--format", "-f", help="txt, srt, vtt, tsv, json, rttm; several with --out.")
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for one file an input (a.mp3 -> a.srt).")
@@ -66,7 +67,9 @@ BatchSize = Annotated[
     int, typer.Option("--batch-size", help="Chunks of a recording that are decoded together.")
 ]
 Prompt = Annotated[str, typer.Option(help="Text in whose style and spelling to go on.")]
-Hotwords = Annotated[str, typer.Option(help="Names and terms to expect: 'MooER, Paraformer'.")]
+Hotwords = Annotated[
+    str, typer.Option(help="Names and terms to expect: 'MooER, Paraformer', or a file of them.")
+]
 Script = Annotated[str, typer.Option(help="Of Chinese: hans (Simplified) or hant (Traditional).")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")]
 Unchecked = Annotated[
@@ -81,6 +84,15 @@ Part = Annotated[
         metavar="NAME=VALUE",
         help="Of a speech LLM: engine=native or torch, draft=none; of a released folder, what is "
         "not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
+    ),
+]
+Align = Annotated[
+    bool, typer.Option("--align", help="Time words by hearing the text once more; implies --words.")
+]
+Speakers = Annotated[
+    str | None,
+    typer.Option(
+        "--speakers", metavar="[N]", help="Tell speakers apart, N of them if that is known."
     ),
 ]
 Rich = Annotated[
@@ -124,6 +136,8 @@ def transcribe(
     to: Into = "en",
     language: Language = None,
     words: Words = False,
+    align: Align = False,
+    speakers: Speakers = None,
     rich: Rich = False,
     gender: Gender = False,
     age: Age = False,
@@ -150,6 +164,8 @@ def transcribe(
 
     Example: mooer transcribe --words --format srt,json --out subtitles/ recordings/
 
+    Example: mooer transcribe --rich --words --speakers meeting.mp3
+
     Example: mooer transcribe --rich --tags emoji --model SenseVoiceSmall/ talk.mp3
 
     Example: mooer transcribe --model my-speech-llm/ --task mtl wav.scp
@@ -170,8 +186,10 @@ def transcribe(
         speakers=tags != "none",
     )
     output = Output(out, formats, look, force)
+    num_speakers = parse_speakers(speakers)
 
     def start() -> Job | Together:
+        from mooer.decoding.hotwords import given_hotwords
         from mooer.infer import RecognizeOptions, load
         from mooer.infer.one_pass import OnePassRecognizer
         from mooer.infer.speech_llm import SpeechLLMRecognizer
@@ -182,9 +200,9 @@ def transcribe(
             beam_size=beam,
             temperatures=parse_temperatures(temperatures),
             prompt=prompt,
-            hotwords=hotwords,
+            hotwords=given_hotwords(hotwords),
             script=script,
-            words=words,
+            words=words or align,
             rich=rich,
             gender=gender,
             age=age,
@@ -207,6 +225,10 @@ def transcribe(
         job = partial(
             transcribe_one, recognizer, options, output, bilingual=options.task == "asr_ast"
         )
+        aligns = align or (words and isinstance(recognizer, SpeechLLMRecognizer))
+        if aligns or num_speakers is not None:
+            extras = load_extras(aligns, num_speakers, threads)
+            return partial(transcribe_at_once, recognizer, options, output, extras)
         if not isinstance(recognizer, SpeechLLMRecognizer | OnePassRecognizer):
             return job
         return Together(job, partial(_transcribe_all, recognizer, options))
@@ -239,6 +261,40 @@ def transcribe_one(
     return run.transcript(segments)
 
 
+def transcribe_at_once(
+    recognizer: Listener,
+    options: RecognizeOptions,
+    output: Output,
+    extras: Extras,
+    item: Item,
+) -> Transcript:
+    """One input, shown when all of it is known: who speaks is told at the end."""
+    from mooer.cli.batch import from_terminal
+    from mooer.cli.progress import AudioProgress
+    from mooer.infer.whole import transcribe_whole
+
+    with AudioProgress(item.id) as progress:
+        transcript = transcribe_whole(
+            recognizer, from_terminal(item), options, extras, on_progress=progress
+        )
+    if output.streams:
+        print(transcript.render("txt", output.options), end="", flush=True)  # noqa: T201
+    return transcript
+
+
+def load_extras(align: bool, num_speakers: int | None, threads: int | None) -> Extras:
+    """What is asked for beside the words; `num_speakers` is 0 where it is to be found out."""
+    from mooer.infer.aligners import load_aligner
+    from mooer.infer.speakers import load_diarizer
+    from mooer.infer.whole import Extras
+
+    return Extras(
+        aligner=load_aligner(num_threads=threads) if align else None,
+        diarizer=load_diarizer() if num_speakers is not None else None,
+        num_speakers=num_speakers or None,
+    )
+
+
 def _transcribe_all(
     recognizer: SpeechLLMRecognizer | OnePassRecognizer[Any],
     options: RecognizeOptions,
@@ -253,6 +309,17 @@ def _transcribe_all(
         for done, outcome in enumerate(found, 1):
             tally(done, len(items), f"{done} of {len(items)} inputs")
             yield outcome
+
+
+def parse_speakers(text: str | None) -> int | None:
+    """How many speakers there are; 0 for "auto". ConfigError for what is no such number."""
+    from mooer.errors import ConfigError
+
+    if text is None or text == "auto":
+        return None if text is None else 0
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"--speakers takes a number above 0, or nothing, not {text!r}")
+    return int(text)
 
 
 def parse_temperatures(text: str) -> tuple[float, ...]:

@@ -102,6 +102,7 @@ class Run(ABC):
         except MooerError:
             wave.close()
             raise
+        self._overhearing: list[Callable[[Samples], None]] = []
         self._num_samples = 0
         self._total_s = wave.duration_s
         self._segments = self._recognize()
@@ -180,9 +181,15 @@ class Run(ABC):
         """Let go of an input that was not read to its end; closing it twice does no harm."""
         self.wave.close()
 
+    def overhear(self, push: Callable[[Samples], None]) -> None:
+        """Give each block of samples [T] at 16 kHz to `push` too, in order, as it is read."""
+        self._overhearing.append(push)
+
     def _counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         for block in blocks:
             self._num_samples += len(block)
+            for push in self._overhearing:
+                push(block)
             yield block
 
     def _in_script(self, text: str, language: str) -> str:
