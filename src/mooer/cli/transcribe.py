@@ -166,8 +166,6 @@ def transcribe(
 
     Example: mooer transcribe --rich --words --speakers meeting.mp3
 
-    Example: mooer transcribe --rich --tags emoji --model SenseVoiceSmall/ talk.mp3
-
     Example: mooer transcribe --model my-speech-llm/ --task mtl wav.scp
 
     Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
@@ -180,17 +178,14 @@ def transcribe(
 
     formats = ("json",) if as_json else parse_formats(format)
     task = "asr_ast" if task == "mtl" else task
-    look = SubtitleOptions(
-        bilingual=task == "asr_ast",
-        tags=tags or ("words" if rich or gender or age else "none"),
-        speakers=tags != "none",
-    )
+    shown = tags or ("words" if rich or gender or age else "none")
+    look = SubtitleOptions(bilingual=task == "asr_ast", tags=shown, speakers=tags != "none")
     output = Output(out, formats, look, force)
     num_speakers = parse_speakers(speakers)
 
     def start() -> Job | Together:
         from mooer.decoding.hotwords import given_hotwords
-        from mooer.infer import RecognizeOptions, load
+        from mooer.infer import RecognizeOptions
         from mooer.infer.one_pass import OnePassRecognizer
         from mooer.infer.speech_llm import SpeechLLMRecognizer
         from mooer.text import find_language
@@ -212,28 +207,30 @@ def transcribe(
             to=find_language(to),
             batch_size=batch_size,
         )
-        if unchecked:
-            logger.warning("%s: the md5 check of its files is skipped", model)
-        recognizer = load(
-            model,
-            num_threads=threads,
-            task=task,
-            check_md5=not unchecked,
-            parts=dict(one.partition("=")[::2] for one in part or ()),
-        ).recognizer
-
-        job = partial(
-            transcribe_one, recognizer, options, output, bilingual=options.task == "asr_ast"
-        )
+        recognizer = load_recognizer(model, task, threads, unchecked, part or ())
         aligns = align or (words and isinstance(recognizer, SpeechLLMRecognizer))
         if aligns or num_speakers is not None:
             extras = load_extras(aligns, num_speakers, threads)
             return partial(transcribe_at_once, recognizer, options, output, extras)
-        if not isinstance(recognizer, SpeechLLMRecognizer | OnePassRecognizer):
-            return job
-        return Together(job, partial(_transcribe_all, recognizer, options))
+        alone = partial(transcribe_one, recognizer, options, output, bilingual=task == "asr_ast")
+        if isinstance(recognizer, SpeechLLMRecognizer | OnePassRecognizer):
+            return Together(alone, partial(_transcribe_all, recognizer, options))
+        return alone
 
     run_batch(inputs, output, start)
+
+
+def load_recognizer(
+    model: str, task: str, threads: int | None, unchecked: bool, part: Sequence[str]
+) -> Listener:
+    """The recogniser of a model; `part` are NAME=VALUE."""
+    from mooer.infer import load
+
+    if unchecked:
+        logger.warning("%s: the md5 check of its files is skipped", model)
+    parts = dict(one.partition("=")[::2] for one in part)
+    loaded = load(model, num_threads=threads, task=task, check_md5=not unchecked, parts=parts)
+    return loaded.recognizer
 
 
 def transcribe_one(

@@ -80,44 +80,39 @@ def load(
     `parts={"engine": "torch"}`, or "native", says which is to be. Of SenseVoice and Paraformer
     `parts` are the fields of `SenseVoiceOptions` and `ParaformerOptions`: {"itn": "false"}.
 
-    `llm` translates; it is fetched and loaded only when a translation is asked for. It is shown
-    `context_segments` segments before the one it translates: none by default, since they mislead
-    the small default LLM (docs/benchmarks.md).
+    `llm` translates; it is loaded when a translation is asked for. It is shown `context_segments`
+    segments before: none by default, since they mislead the small default LLM (docs/benchmarks.md).
     StoreError if weights cannot be had, ModelError if they are not what they should be.
     """
     name = DEFAULT_MODEL if name == "default" else name
     folder = fetch(name, offline=offline)
     threads = num_threads or usable_cores()
     is_whisper = (folder / "model.bin").is_file()
-    is_sense_voice, is_paraformer = holds_sense_voice(folder), holds_paraformer(folder)
-    if not (is_whisper or is_sense_voice or is_paraformer or holds_speech_llm(folder)):
-        raise ModelError(
-            f"{name} is no recogniser (it holds no model.bin of Whisper, no SenseVoice, no "
-            "Paraformer, no mooer.yaml and no released speech LLM): `mooer models list` shows "
-            "which models are"
-        )
     if parts and is_whisper:
         raise ConfigError(f"{name} is no speech LLM, whose parts may lie elsewhere: leave them out")
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
+    given = parts or {}
     recognizer: Listener
     if is_whisper:
         recognizer = _whisper(folder, vad, Path(name).name, threads)
-    elif is_sense_voice:
-        asked = sense_voice_options(parts or {})
+    elif holds_sense_voice(folder):
+        asked = sense_voice_options(given)
         recognizer = load_sense_voice(folder, vad, num_threads=threads, options=asked)
-    elif is_paraformer:
-        wanted = paraformer_options(parts or {})
+    elif holds_paraformer(folder):
+        wanted = paraformer_options(given)
         recognizer = load_paraformer(folder, vad, num_threads=threads, options=wanted)
-    else:
+    elif holds_speech_llm(folder):
         recognizer = load_speech_llm(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts
         )
-        if draft := drafts_by(folder, parts or {}):
-            whisper = fetch(draft, offline=offline)
-            first = _whisper(whisper, vad, whisper.name, threads)
+        if draft := drafts_by(folder, given):
+            first = _whisper(fetch(draft, offline=offline), vad, Path(draft).name, threads)
             recognizer = DraftedRecognizer(first, recognizer)
-    if RICH in catalog():
-        recognizer.make_enricher = lambda: RichEnricher(load_rich(f"store:{RICH}"))
+    else:
+        raise ModelError(
+            f"{name} is no recogniser (it holds no model.bin of Whisper, no SenseVoice, Paraformer, "
+            "mooer.yaml or released speech LLM): `mooer models list` shows which models are"
+        )
     return Model(
         recognizer,
         llm=llm,
@@ -150,6 +145,8 @@ class Model:
         context_segments: int = CONTEXT_SEGMENTS,
     ) -> None:
         self.recognizer = recognizer
+        if RICH in catalog():
+            recognizer.make_enricher = lambda: RichEnricher(load_rich(f"store:{RICH}"))
         self._context_segments = context_segments
         self._llm_name = llm
         self._num_threads = num_threads
