@@ -110,7 +110,7 @@ def load(
             recognizer = DraftedRecognizer(first, recognizer)
     else:
         raise ModelError(
-            f"{name} is no recogniser (it holds no model.bin of Whisper, no SenseVoice, Paraformer, "
+            f"{name} is no recogniser (it holds no model.bin of Whisper, SenseVoice, Paraformer, "
             "mooer.yaml or released speech LLM): `mooer models list` shows which models are"
         )
     return Model(
