@@ -12,7 +12,7 @@ from mooer.text.spoken_numbers import DIGITS, NUMBERS
 
 COMMA_S = 0.25  # a pause as long as that is a comma
 STOP_S = 0.6
-_MARKS = {"zh": "，。", "yue": "，。", "ja": "、。"}
+_MARKS = {"zh": ("，", "。"), "yue": ("，", "。"), "ja": ("、", "。")}
 _UNMARKED = frozenset({"th", "lo", "km", "my", "bo", "und", ""})  # written without such marks
 _HAN_NUMBERS = frozenset("零〇一二两兩三四五六七八九十百千万萬亿億点點幺")
 _INSIDE_WORDS = frozenset("'’-.&@/")
@@ -41,7 +41,7 @@ def marks_by_pauses(words: Sequence[str], pauses_s: Sequence[float], language: s
     """
     if language in _UNMARKED or not words:
         return [""] * len(words)
-    comma, stop = _MARKS.get(language, ",.")
+    comma, stop = _MARKS.get(language, (",", "."))
     marks: list[str] = []
     for word, following, pause_s in zip(words, words[1:], pauses_s, strict=False):
         inside = _is_number(word) and _is_number(following)
