@@ -110,8 +110,8 @@ def load(
             recognizer = DraftedRecognizer(first, recognizer)
     else:
         raise ModelError(
-            f"{name} is no recogniser (it holds no model.bin of Whisper, SenseVoice, Paraformer, "
-            "mooer.yaml or released speech LLM): `mooer models list` shows which models are"
+            f"{name} is no recogniser (it holds no Whisper, no SenseVoice, no Paraformer, no "
+            "mooer.yaml and no released speech LLM): `mooer models list` shows which models are"
         )
     return Model(
         recognizer,
