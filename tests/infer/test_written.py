@@ -5,7 +5,7 @@ from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.recognizer import Recognizer
-from mooer.infer.written import punctuated, written
+from mooer.infer.written import Writer, punctuated
 from mooer.transcript import Segment, Word
 
 
@@ -43,14 +43,16 @@ def test_words_of_another_wording_say_no_pauses():
 )
 def test_only_what_is_asked_for_is_done(asked, text):
     segment = spoken("twenty percent", (0, 1), (1, 2))
-    found = written(segment, RecognizeOptions(**asked))
+    found = Writer(RecognizeOptions(**asked)).write(segment)
     assert found.text == text
     assert [word.text.lower().strip(".") for word in found.words] == ["twenty", "percent"]
 
 
-def test_text_with_marks_is_left_alone():
-    segment = Segment(0, 1, "well, no", "en")
-    assert written(segment, RecognizeOptions(punctuate=True)) == segment
+def test_a_recogniser_that_writes_marks_is_left_alone():
+    writer = Writer(RecognizeOptions(punctuate=True))
+    texts = ["so it is", "well, no", "which was"]
+    found = [writer.write(Segment(i, i + 1, text, "en")).text for i, text in enumerate(texts)]
+    assert found == ["So it is.", "well, no", "which was"]
 
 
 def test_a_recogniser_writes_as_it_is_asked_to():

@@ -14,7 +14,7 @@ from mooer.errors import ConfigError, MooerError
 from mooer.infer.enriched import Enricher, Enrichment
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, pack
-from mooer.infer.written import written
+from mooer.infer.written import Writer
 from mooer.text import to_chinese_marks, to_simplified, to_traditional
 from mooer.transcript import Segment, Transcript, Word
 
@@ -102,6 +102,7 @@ class Run(ABC):
         except MooerError:
             wave.close()
             raise
+        self._writer = Writer(options)
         self._overhearing: list[Callable[[Samples], None]] = []
         self._num_samples = 0
         self._total_s = wave.duration_s
@@ -174,7 +175,7 @@ class Run(ABC):
 
     def _finished(self, segment: Segment) -> Segment:
         """As it is written, and without the times of words if they are not asked for."""
-        segment = written(segment, self._options)
+        segment = self._writer.write(segment)
         return segment if self._options.words else replace(segment, words=None)
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ from mooer.infer.run import Listener, OnProgress
 from mooer.infer.speaker_labels import label_segments
 from mooer.infer.speakers import Diarizer
 from mooer.infer.speech_llm import SpeechLLMRecognizer
-from mooer.infer.written import written
+from mooer.infer.written import Writer, punctuated
+from mooer.text.punctuation import has_marks
 from mooer.transcript import Segment, Transcript
 
 
@@ -63,12 +64,14 @@ def transcribe_whole(
     if extras.aligner is not None:
         segments = _aligned(source, segments, extras.aligner)
         warnings += doubts([segment for segment in segments if segment.text])
-    marked = [written(segment, replace(options, itn=False)) for segment in segments]
+    if options.punctuate and not any(has_marks(segment.text) for segment in segments):
+        segments = [punctuated(segment) if segment.text else segment for segment in segments]
     if listening is not None:
         found = listening.finish(extras.num_speakers)
-        marked = list(label_segments(marked, found.turns))
+        segments = label_segments(segments, found.turns)
         warnings += found.warnings
-    finished = (written(segment, replace(options, punctuate=False)) for segment in marked)
+    writer = Writer(replace(options, punctuate=False))
+    finished = (writer.write(segment) for segment in segments)
     if not options.words:
         finished = (replace(segment, words=None) for segment in finished)
     transcript = run.transcript(finished)

@@ -11,13 +11,25 @@ from mooer.text.punctuation import capitalised, has_marks, marks_by_pauses
 from mooer.transcript import Segment
 
 
-def written(segment: Segment, options: RecognizeOptions) -> Segment:
-    """The segment with what of this is asked for; its words stay as they were said."""
-    if options.punctuate and segment.text and not has_marks(segment.text):
-        segment = punctuated(segment)
-    if options.itn and segment.text:
-        segment = replace(segment, text=to_written(segment.text, segment.language))
-    return segment
+class Writer:
+    """Writes the segments of one recording, in order; their words stay as they were said.
+
+    Marks are set only as long as the recogniser has written none: one that knows them leaves them
+    out in the middle of a sentence.
+    """
+
+    def __init__(self, options: RecognizeOptions) -> None:
+        self._options = options
+        self._is_marked = False
+
+    def write(self, segment: Segment) -> Segment:
+        """The segment with what of this is asked for."""
+        self._is_marked = self._is_marked or has_marks(segment.text)
+        if self._options.punctuate and segment.text and not self._is_marked:
+            segment = punctuated(segment)
+        if self._options.itn and segment.text:
+            segment = replace(segment, text=to_written(segment.text, segment.language))
+        return segment
 
 
 def punctuated(segment: Segment) -> Segment:
