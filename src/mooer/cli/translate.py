@@ -84,6 +84,7 @@ def translate(
     output = Output(out, formats, options, force)
 
     def start() -> Job:
+        from mooer.decoding.hotwords import given_hotwords
         from mooer.infer import RecognizeOptions, load, load_glossary
         from mooer.infer.translator import check_pair
         from mooer.text import find_language
@@ -98,7 +99,7 @@ def translate(
             to=target,
             beam_size=beam,
             prompt=prompt,
-            hotwords=hotwords,
+            hotwords=given_hotwords(hotwords),
             words=words,
         )
         if loaded.translates and not terms:
