@@ -16,7 +16,8 @@ from mooer.decoding.sampling import stream_ids
 from mooer.decoding.search import decode
 from mooer.errors import ModelError
 from mooer.infer.longform import Samples
-from mooer.tasks.templates import template, with_draft
+from mooer.tasks.layout import lay_out
+from mooer.tasks.templates import draft_alone, template, with_draft
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,12 +115,29 @@ class TorchNetwork:
         import torch
 
         [task] = {prompt.task for prompt in prompts}
+        config = self.model.config
+        if config is not None and config.draft_alone and all(prompt.draft for prompt in prompts):
+            return self._embed_drafts(task, [prompt.draft for prompt in prompts])
         utterances = [prompt.samples for prompt in prompts]
         batch = prompt_batch(self.model, task, utterances, [prompt.draft for prompt in prompts])
         batch = batch.to(self._device)
         batch = replace(batch, features=batch.features.to(self._dtype))
         with torch.no_grad():
             return self.model.embed(batch), batch.mask
+
+    def _embed_drafts(self, task: str, drafts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The same where the sound is not heard."""
+        import torch
+
+        asked = [draft_alone(self.template, task, draft) for draft in drafts]
+        ids = [torch.tensor(lay_out(one, self.model.tokenizer).ids) for one in asked]
+        longest = max(map(len, ids))
+        mask = torch.stack([torch.arange(longest) >= longest - len(one) for one in ids])
+        padded = torch.zeros(mask.shape, dtype=torch.int64)
+        padded[mask] = torch.cat(ids)
+        mask = mask.to(self._device)
+        with torch.no_grad():
+            return self.model.llm.get_input_embeddings()(padded.to(self._device)), mask
 
 
 def prompt_batch(

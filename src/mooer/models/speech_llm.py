@@ -46,6 +46,7 @@ class ModelConfig:
     template: str = "mooer"
     ctc: CtcConfig | None = None  # a head that spells what the adapter makes of the sound
     draft: str | None = None  # the recogniser whose text is shown to the LLM, when it is used
+    draft_alone: bool = False  # then without the sound
 
 
 @dataclass(frozen=True)
