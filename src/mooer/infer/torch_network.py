@@ -31,6 +31,11 @@ class SpeechLLM(Protocol):
     tokenizer: Any
     template: str
 
+    @property
+    def draft_alone(self) -> bool:
+        """Whether, where the LLM is shown a draft, it is not given the sound."""
+        ...
+
     def num_embeddings(self, num_samples: int) -> int:
         """Embeddings of so many samples."""
         ...
@@ -115,8 +120,7 @@ class TorchNetwork:
         import torch
 
         [task] = {prompt.task for prompt in prompts}
-        config = self.model.config
-        if config is not None and config.draft_alone and all(prompt.draft for prompt in prompts):
+        if self.model.draft_alone and all(prompt.draft for prompt in prompts):
             return self._embed_drafts(task, [prompt.draft for prompt in prompts])
         utterances = [prompt.samples for prompt in prompts]
         batch = prompt_batch(self.model, task, utterances, [prompt.draft for prompt in prompts])

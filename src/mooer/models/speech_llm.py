@@ -95,6 +95,11 @@ class SpeechLLM(nn.Module):
             self.ctc.load_state_dict({**before.state_dict(), "ids": self.ctc.ids})
 
     @property
+    def draft_alone(self) -> bool:
+        """Whether, where the LLM is shown a draft, it is not given the sound."""
+        return self.config is not None and self.config.draft_alone
+
+    @property
     def embedding_ms(self) -> float:
         """Milliseconds of sound that one embedding stands for."""
         return self.encoder.frame_ms * self.adapter.stride
