@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -19,17 +20,18 @@ from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
-from mooer.infer.speech_llm import drafts_by, holds_speech_llm, load_speech_llm
+from mooer.infer.speech_llm import drafts_by, holds_speech_llm, is_draft_alone, load_speech_llm
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
 from mooer.models.sense_voice_folder import holds_sense_voice
-from mooer.store import fetch
+from mooer.store import default_model, fetch
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-DEFAULT_MODEL = "whisper-base"
+logger = logging.getLogger(__name__)
+
 DEFAULT_LLM = "qwen2.5-0.5b"
 
 
@@ -73,7 +75,9 @@ def load(
     the small default LLM (docs/benchmarks.md).
     StoreError if weights cannot be had, ModelError if they are not what they should be.
     """
-    name = DEFAULT_MODEL if name == "default" else name
+    if name == "default":
+        name = default_model(task)
+        logger.info("model: %s", name)
     folder = fetch(name, offline=offline)
     threads = num_threads or usable_cores()
     is_whisper = (folder / "model.bin").is_file()
@@ -98,7 +102,8 @@ def load(
         if draft := drafts_by(folder, parts or {}):
             whisper = fetch(draft, offline=offline)
             first = _whisper(whisper, vad, whisper.name, threads)
-            recognizer = DraftedRecognizer(first, recognizer)
+            alone = is_draft_alone(folder)
+            recognizer = DraftedRecognizer(first, recognizer, draft_alone=alone)
     return Model(
         recognizer,
         llm=llm,
