@@ -200,11 +200,11 @@ def tune(args: Args) -> None:
     heard = {row["id"]: listen(row, ctc) for row in rows}
     tried = []
     for star, blank, reach, pause, quiet, peak in itertools.product(
-        (0.5, 1.0, 2.0),
-        (0.0, 1.0, 2.0),
-        (0.05, 0.1, 0.2, 0.3),
+        (1.0, 2.0, 3.0, 5.0),
+        (0.0, 1.0),
+        (0.0, 0.05, 0.1, 0.2, 0.3),
         (0.05, 0.08, 0.12),
-        (20.0, 25.0, 30.0, 40.0),
+        (20.0, 30.0, 40.0),
         (0.3, 0.5, 0.7),
     ):
         options = AlignerOptions(

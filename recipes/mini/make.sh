@@ -36,12 +36,22 @@ done
 
 # 4. Drafts by Whisper's own decoder, of half of it.
 "$python" recipes/mini/drafts.py $spoken --every 2 --out $run/drafts.jsonl
-"$python" recipes/mini/tasks.py --frames $run/frames/manifest.jsonl --drafts $run/drafts.jsonl \
-    --out $run/tasks
+"$python" - $run/silence.wav <<'END'
+import sys, wave
 
-# 5. The adapter learns to spell, then LoRA to answer.
+with wave.open(sys.argv[1], "wb") as file:
+    file.setparams((1, 2, 16000, 0, "NONE", ""))
+    file.writeframes(bytes(12800))  # 0.4 s
+END
+echo '{"id": "silence", "audio": "silence.wav", "duration": 0.4, "text": ""}' > $run/silence.jsonl
+"$mooer" data encode $run/silence.jsonl --out $run/silence
+"$python" recipes/mini/tasks.py --frames $run/frames/manifest.jsonl --drafts $run/drafts.jsonl \
+    --pairs recipes/mini/pairs.jsonl --silence $run/silence/manifest.jsonl --out $run/tasks
+
+# 5. The adapter learns to spell, then LoRA to answer, then to translate what was misheard.
 "$mooer" train recipes/mini/align.yaml --out $run/align --resume
-"$mooer" train recipes/mini.yaml --out $run/tune --resume
+"$mooer" train recipes/mini/tune.yaml --out $run/tune --resume
+"$mooer" train recipes/mini.yaml --out $run/translate --resume
 
 # 6. A folder that runs without torch.
-"$mooer" models export $run/tune/last --to native --out $run/mini
+"$mooer" models export $run/translate/last --to native --out $run/mini

@@ -85,6 +85,7 @@ def test_hotwords_weigh_whole_texts(seed):
 
 def test_numpy_finds_the_same_with_hotwords():
     model, end = TableModel(6, seed=4), 5
+    model.table[..., end] -= 4.0
     boost = Boost([((0, 1, 2), 2.0), ((3, 4), 1.5)])
     for num_beams in (1, 3):
         options = replace(PLAIN, num_beams=num_beams, max_new_tokens=9)

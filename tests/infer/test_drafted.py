@@ -46,12 +46,13 @@ class ScriptedNetwork:
         return len(text.split())
 
 
-def listen(drafts, answers, *, samples=CLIP, language="en", **options):
+def listen(drafts, answers, *, samples=CLIP, language="en", draft_alone=False, **options):
     network = ScriptedNetwork(answers)
     vad = LoudnessVad()
     recognizer = DraftedRecognizer(
         Recognizer(ScriptedWhisper(drafts), vad, name="w", versions={"ctranslate2": "4"}),
         SpeechLLMRecognizer(network, vad, name="mini", versions={"mooer": "0"}),
+        draft_alone=draft_alone,
     )
     asked = RecognizeOptions(language=language, **options)
     return recognizer.transcribe(samples, asked, rate_hz=16_000), network
@@ -104,6 +105,16 @@ def test_both_at_once():
     [segment] = transcript.segments
     assert (segment.text, segment.translation) == ("How are you today?", "你今天好吗？")
     assert network.asked[0][0] == "asr_ast_zh"
+
+
+def test_an_llm_that_does_not_hear_translates_and_mends_nothing():
+    asked = {"task": "asr_ast", "to": "zh", "draft_alone": True}
+    transcript, network = listen(["how are you two day"], ["你今天好吗？"], **asked)
+    [segment] = transcript.segments
+    assert (segment.text, segment.translation) == ("how are you two day", "你今天好吗？")
+    assert network.asked[0][0] == "ast_zh"
+    transcript, network = listen(["good knight"], [], draft_alone=True)
+    assert (transcript.text, network.asked) == ("good knight", [])
 
 
 def test_a_doubtful_translation_is_told():

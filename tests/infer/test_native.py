@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -132,6 +133,26 @@ def test_hotwords_draw_both_alike(networks, num_beams):
             assert theirs.score == pytest.approx(ours.score, abs=0.02)
         said.append([h.tokens for [h] in found])
     assert said[0] != said[1]
+
+
+def test_a_draft_without_the_sound_is_read_as_in_torch(networks, monkeypatch):
+    theirs, ours = networks
+    drafts = ["abc", "a draft that is longer"]
+    here, there = ([speech((s, 0.5)) for s in pair] for pair in ((0.7, 1.3), (2.0, 0.4)))
+    with_sound = ours.prompts("ast", here, drafts)
+    monkeypatch.setattr(ours.model, "draft_alone", True)
+    monkeypatch.setattr(theirs.model, "config", replace(theirs.model.config, draft_alone=True))
+    alone = ours.prompts("ast", here, drafts)
+    assert alone == ours.prompts("ast", there, drafts)
+    assert all(
+        len(one.prompt) < len(heard.prompt) for one, heard in zip(alone, with_sound, strict=True)
+    )
+    expected = theirs.decode(theirs.prompts("ast", here, drafts), SEARCH, [9, 9])
+    for [one], [other] in zip(expected, ours.decode(alone, SEARCH, [9, 9]), strict=True):
+        assert other.tokens == one.tokens
+        assert other.score == pytest.approx(one.score, abs=0.02)
+    [without] = ours.prompts("ast", here[:1])  # no draft, so the sound it is
+    assert len(without.prompt) == 3
 
 
 def test_draws_differ_and_come_again(networks):

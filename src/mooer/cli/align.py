@@ -143,10 +143,8 @@ def _aligned(
             found = align_text(wave, given, ctc, language=language, name=name, on_progress=progress)
             return replace(found, source=item.path)
         segments = with_words(wave, given.segments, ctc)
-        doubts = tuple(doubts(segments))
-        return replace(
-            given, segments=tuple(segments), warnings=(*given.warnings, *doubts, *wave.warnings)
-        )
+        amiss = (*doubts(segments), *wave.warnings)
+        return replace(given, segments=tuple(segments), warnings=(*given.warnings, *amiss))
 
 
 def _print_words(transcript: Transcript) -> None:

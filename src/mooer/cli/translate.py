@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:  # the translator is heavy, and `mooer --help` must not wait f
     from mooer.infer import Model, RecognizeOptions
     from mooer.infer.translator import Translator
     from mooer.transcript import Segment, Transcript
+
+logger = logging.getLogger(__name__)
 
 
 def translate(
@@ -84,21 +87,27 @@ def translate(
     output = Output(out, formats, options, force)
 
     def start() -> Job:
+        from mooer.decoding.hotwords import given_hotwords
         from mooer.infer import RecognizeOptions, load, load_glossary
         from mooer.infer.translator import check_pair
+        from mooer.store import default_model
         from mooer.text import find_language
 
         terms = load_glossary(glossary) if glossary else None
         target = find_language(to)
         if language:
             check_pair(language, to)
-        loaded = load(model, llm=llm, num_threads=threads, context_segments=context)
+        chosen = model
+        if model == "default":
+            chosen = default_model("ast_zh" if target == "zh" else "ast")
+            logger.info("model: %s", chosen)
+        loaded = load(chosen, llm=llm, num_threads=threads, context_segments=context)
         recognize = RecognizeOptions(
             language=language,
             to=target,
             beam_size=beam,
             prompt=prompt,
-            hotwords=hotwords,
+            hotwords=given_hotwords(hotwords),
             words=words,
         )
         if loaded.translates and not terms:

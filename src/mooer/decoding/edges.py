@@ -157,4 +157,6 @@ def _levels(spans: Sequence[tuple[float, float]], db: Floats, options: EdgeOptio
 def _decibels(frames: Floats) -> Floats:
     """Of frames [N, T], root mean square."""
     power = np.square(frames, dtype=np.float64).mean(axis=1)
-    return np.maximum(10 * np.log10(np.maximum(power, 1e-20)), SILENT_DB).astype(np.float32)
+    db = 10 * np.log10(np.maximum(power, 1e-20))
+    found: Floats = np.maximum(db, SILENT_DB).astype(np.float32)
+    return found

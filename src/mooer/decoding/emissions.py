@@ -49,8 +49,9 @@ class Emissions:
 
     def cut(self, start: int, end: int) -> Emissions:
         """The frames from `start` to before `end`, in the same memory."""
-        arrays = (self.blanks, self.units, self.values, self.others)
-        return Emissions(self.frame_s, *(array[start:end] for array in arrays))
+        part = slice(start, end)
+        blanks, units = self.blanks[part], self.units[part]
+        return Emissions(self.frame_s, blanks, units, self.values[part], self.others[part])
 
     def columns(self, units: Sequence[int]) -> Floats:
         """Log-probabilities [F, N] of some units, each named once."""
@@ -97,16 +98,15 @@ def keep(log_probs: Floats, blank: int, frame_s: float, top_k: int = TOP_K) -> E
     blanks = scores[:, blank].copy()
     scores[:, blank] = -np.inf
     places = np.argpartition(scores, -num, axis=1)[:, -num:]
+    order = np.argsort(-np.take_along_axis(scores, places, axis=1), axis=1, kind="stable")
+    places = np.take_along_axis(places, order, axis=1)
     values = np.take_along_axis(scores, places, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    places, values = (np.take_along_axis(a, order, axis=1) for a in (places, values))
     left = 1.0 - np.exp(values.astype(np.float64)).sum(axis=1) - np.exp(blanks.astype(np.float64))
     with np.errstate(divide="ignore"):
         others = np.log(np.maximum(left, 0.0) / max(1, num_classes - 1 - num))
     others = np.minimum(others, values[:, -1])  # rounding must not make them likelier than those
     small = np.uint16 if num_classes <= 1 << 16 else np.uint32
-    blanks, values, others = (_half(a) for a in (blanks, values, others))
-    return Emissions(frame_s, blanks, places.astype(small), values, others)
+    return Emissions(frame_s, _half(blanks), places.astype(small), _half(values), _half(others))
 
 
 def hear(blocks: Iterable[Floats], model: CtcModel, *, top_k: int = TOP_K) -> Emissions:
@@ -156,4 +156,5 @@ def windows(blocks: Iterable[Floats], frame_s: float) -> Iterator[tuple[Floats, 
 
 
 def _half(values: NDArray[Any]) -> NDArray[np.float16]:
-    return np.clip(values, LEAST, 0.0).astype(np.float16)
+    half: NDArray[np.float16] = np.clip(values, LEAST, 0.0).astype(np.float16)
+    return half

@@ -35,7 +35,7 @@ from mooer.store import located
 from mooer.store.lora import WEIGHTS
 from mooer.store.lora import read_options as read_lora_options
 from mooer.tasks.layout import Text
-from mooer.tasks.templates import parts, template, with_hints
+from mooer.tasks.templates import draft_alone, parts, template, with_hints
 
 Floats = NDArray[np.float32]
 
@@ -95,6 +95,7 @@ class SpeechLLMOptions:
     template: str = "mooer"
     ctc: dict[str, Any] | None = None  # a head that is not used to answer
     draft: str | None = None  # the recogniser whose text is shown: store:NAME, or a path
+    draft_alone: bool = False  # then without the sound
 
 
 class SpeechLLM:
@@ -117,6 +118,7 @@ class SpeechLLM:
         if reason := why_not(folder):
             raise ModelError(f"{folder} cannot be run without torch: {reason}")
         self.template = options.template
+        self.draft_alone = options.draft_alone
         whisper = from_mapping(WhisperOptions, options.encoder.config, where="encoder whisper")
         own = folder / ENCODER
         self._encoder = WhisperEncoder(
@@ -173,9 +175,13 @@ class SpeechLLM:
     ) -> list[Prompt]:
         """What a task asks of each utterance [T], for `llm`; `drafts` are shown where not empty.
 
-        `hotwords` is a line of words to expect. ConfigError for an unknown task.
+        With `draft_alone`, if all have one, the utterances are not heard. `hotwords` is a line of
+        words to expect. ConfigError for an unknown task.
         """
         found: list[Prompt] = []
+        if self.draft_alone and drafts and all(drafts):
+            asked = [draft_alone(self.template, task, draft) for draft in drafts]
+            return [[self.llm.encode(part.text) for part in one] for one in asked]
         drafts = drafts or [""] * len(utterances)
         for embeddings, draft in zip(self.encode(utterances), drafts, strict=True):
             prompt: list[Sequence[int] | Floats] = []

@@ -39,15 +39,19 @@ _PIECE = re.compile(r"[a-zA-Z0-9.'%-]+[^\w\s]*|\w[^\w\s]*|[^\w\s]+")
 class DraftedRecognizer(Listener):
     """A recogniser and a speech LLM behind it; use it from one thread.
 
-    Its tasks are asr, ast and asr_ast, between Chinese and English.
+    Its tasks are asr, ast and asr_ast, between Chinese and English. With `draft_alone` the LLM does
+    not hear the sound, and so translates what Whisper wrote without mending it.
     """
 
-    def __init__(self, first: Recognizer, second: SpeechLLMRecognizer) -> None:
+    def __init__(
+        self, first: Recognizer, second: SpeechLLMRecognizer, *, draft_alone: bool = False
+    ) -> None:
         super().__init__(
             first.vad, name=second.name, versions={**first.versions, **second.versions}
         )
         self.first = first
         self.second = second
+        self.draft_alone = draft_alone
 
     def run(
         self,
@@ -111,12 +115,13 @@ class _DraftedRun(Run):
             )
             return None
         task = options.task if options.to != language else "asr"  # nothing to translate
+        hotwords = options.hotwords
+        if self._recognizer.draft_alone:
+            if task == "asr":
+                return None
+            task, hotwords = "ast", ""  # Whisper was told them, who alone hears
         asked = RecognizeOptions(
-            task=task,
-            to=options.to,
-            language=language,
-            temperatures=(),
-            hotwords=options.hotwords,
+            task=task, to=options.to, language=language, temperatures=(), hotwords=hotwords
         )
         return self._recognizer.second.answerer(asked)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -23,18 +24,19 @@ from mooer.infer.rich import RichEnricher, load_rich
 from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
 from mooer.infer.sense_voice import options_from as sense_voice_options
-from mooer.infer.speech_llm import drafts_by, holds_speech_llm, load_speech_llm
+from mooer.infer.speech_llm import drafts_by, holds_speech_llm, is_draft_alone, load_speech_llm
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
 from mooer.models.paraformer_folder import holds_paraformer
 from mooer.models.sense_voice_folder import holds_sense_voice
-from mooer.store import catalog, fetch
+from mooer.store import catalog, default_model, fetch
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-DEFAULT_MODEL = "whisper-base"
+logger = logging.getLogger(__name__)
+
 DEFAULT_LLM = "qwen2.5-0.5b"
 RICH = "rich-mini"  # tells emotions, events and voices of what any recogniser has written
 
@@ -84,8 +86,7 @@ def load(
     segments before: none by default, since they mislead the small default LLM (docs/benchmarks.md).
     StoreError if weights cannot be had, ModelError if they are not what they should be.
     """
-    name = DEFAULT_MODEL if name == "default" else name
-    folder = fetch(name, offline=offline)
+    folder = fetch(name := _chosen(name, task), offline=offline)
     threads = num_threads or usable_cores()
     is_whisper = (folder / "model.bin").is_file()
     if parts and is_whisper:
@@ -107,7 +108,8 @@ def load(
         )
         if draft := drafts_by(folder, given):
             first = _whisper(fetch(draft, offline=offline), vad, Path(draft).name, threads)
-            recognizer = DraftedRecognizer(first, recognizer)
+            alone = is_draft_alone(folder)
+            recognizer = DraftedRecognizer(first, recognizer, draft_alone=alone)
     else:
         raise ModelError(
             f"{name} is no recogniser (it holds no Whisper, no SenseVoice, no Paraformer, no "
@@ -120,6 +122,14 @@ def load(
         offline=offline,
         context_segments=context_segments,
     )
+
+
+def _chosen(name: str, task: str) -> str:
+    """The name itself, or of "default" the model that does this task best."""
+    if name == "default":
+        name = default_model(task)
+        logger.info("model: %s", name)
+    return name
 
 
 def _whisper(folder: Path, vad: SpeechModel, name: str, num_threads: int) -> Recognizer:

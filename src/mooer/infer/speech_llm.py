@@ -188,6 +188,11 @@ def drafts_by(folder: Path, parts: Mapping[str, str]) -> str | None:
     return None if draft in (None, NO_DRAFT) else draft.removeprefix(SCHEME)
 
 
+def is_draft_alone(folder: Path) -> bool:
+    """Whether the LLM is shown the draft without the sound."""
+    return read_options(folder).draft_alone
+
+
 def load_speech_llm(
     folder: Path,
     vad: SpeechModel,

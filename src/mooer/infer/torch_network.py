@@ -18,7 +18,8 @@ from mooer.decoding.search import decode
 from mooer.errors import ModelError
 from mooer.infer.boosted import boost_tokens
 from mooer.infer.longform import Samples
-from mooer.tasks.templates import template, with_hints
+from mooer.tasks.layout import lay_out
+from mooer.tasks.templates import draft_alone, template, with_hints
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,11 @@ class SpeechLLM(Protocol):
     llm: Any
     tokenizer: Any
     template: str
+
+    @property
+    def draft_alone(self) -> bool:
+        """Whether, where the LLM is shown a draft, it is not given the sound."""
+        ...
 
     def num_embeddings(self, num_samples: int) -> int:
         """Embeddings of so many samples."""
@@ -131,6 +137,8 @@ class TorchNetwork:
         import torch
 
         [task] = {prompt.task for prompt in prompts}
+        if self.model.draft_alone and all(prompt.draft for prompt in prompts):
+            return self._embed_drafts(task, [prompt.draft for prompt in prompts])
         utterances = [prompt.samples for prompt in prompts]
         shown = prompt_line(prompts[0].hotwords)
         drafts = [prompt.draft for prompt in prompts]
@@ -139,6 +147,20 @@ class TorchNetwork:
         batch = replace(batch, features=batch.features.to(self._dtype))
         with torch.no_grad():
             return self.model.embed(batch), batch.mask
+
+    def _embed_drafts(self, task: str, drafts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The same where the sound is not heard."""
+        import torch
+
+        asked = [draft_alone(self.template, task, draft) for draft in drafts]
+        ids = [torch.tensor(lay_out(one, self.model.tokenizer).ids) for one in asked]
+        longest = max(map(len, ids))
+        mask = torch.stack([torch.arange(longest) >= longest - len(one) for one in ids])
+        padded = torch.zeros(mask.shape, dtype=torch.int64)
+        padded[mask] = torch.cat(ids)
+        mask = mask.to(self._device)
+        with torch.no_grad():
+            return self.model.llm.get_input_embeddings()(padded.to(self._device)), mask
 
 
 def prompt_batch(

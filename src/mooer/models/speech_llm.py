@@ -46,6 +46,7 @@ class ModelConfig:
     template: str = "mooer"
     ctc: CtcConfig | None = None  # a head that spells what the adapter makes of the sound
     draft: str | None = None  # the recogniser whose text is shown to the LLM, when it is used
+    draft_alone: bool = False  # then without the sound
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ class SpeechLLM(nn.Module):
         self.ctc = EmbeddingCtc(config, ids, self.llm.get_input_embeddings().weight)
         if before is not None:
             self.ctc.load_state_dict({**before.state_dict(), "ids": self.ctc.ids})
+
+    @property
+    def draft_alone(self) -> bool:
+        """Whether, where the LLM is shown a draft, it is not given the sound."""
+        return self.config is not None and self.config.draft_alone
 
     @property
     def embedding_ms(self) -> float:

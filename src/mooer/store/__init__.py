@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from mooer.store.cache import fetch, is_present, path, remove, verify
+from mooer.store.defaults import default_model
 from mooer.store.entries import Entry, File, Wheel, catalog, with_needs
 
 SCHEME = "store:"
@@ -28,6 +29,7 @@ __all__ = [
     "File",
     "Wheel",
     "catalog",
+    "default_model",
     "fetch",
     "is_present",
     "located",

@@ -258,6 +258,16 @@ def _line(text: str) -> str:
     return " ".join(text.split()).replace("<|", "< |")
 
 
+def draft_alone(name: str, task: str, draft: str) -> list[Text]:
+    r"""The same, of a layout without sound.
+
+    >>> "".join(part.text for part in draft_alone("slam", "asr", "hello"))
+    '<s>USER: Draft: hello\nTranscribe speech to text. \n ASSISTANT:'
+    """
+    wording = with_draft(name, task, draft)
+    return [part for part in parts(name, task, 0, prompt=wording) if isinstance(part, Text)]
+
+
 def read_answer(name: str, task: str, text: str) -> Answer:
     r"""What an answer says. Of two fields, the second is None if the model left it out.
 
