@@ -2,7 +2,8 @@
 and labels.
 
 Times stand in a manifest under `words`: [[word, start, end], …] in seconds of the recording, a
-Chinese character being a word. Events stand under `event`, several with commas between them.
+Chinese character being a word. Events stand under `event`, several with commas between them, or
+`none`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WORDS = "words"  # the key of a row
+NONE = "none"  # an event: it is known that there is none
 _MAX_WARNINGS = 20
 
 
@@ -126,7 +128,7 @@ class LabelCollator:
     def _events(self, utterance: Utterance) -> Any:
         if utterance.event is None:
             return np.full(len(self.events), np.nan, np.float32)
-        heard = [name.strip() for name in utterance.event.split(",")]
+        heard = [name.strip() for name in utterance.event.split(",") if name != NONE]
         for name in heard:
             if self.events and name not in self.events:
                 raise ManifestError(f"its event {name!r} is none of {', '.join(self.events)}")

@@ -113,22 +113,26 @@ class Rich:
 
     def labels(self, samples: Floats) -> Labels:
         """What samples [T] are taken for; of more than 30 s, the first 30."""
-        heard = self._hear(samples)
+        return self.tell(samples)[0]
+
+    def events(self, samples: Floats) -> tuple[Event, ...]:
+        """Sounds in samples [T] of up to 30 s, by the time they begin."""
+        return self.tell(samples)[1]
+
+    def tell(self, samples: Floats, *, threshold: float = 0.5) -> tuple[Labels, tuple[Event, ...]]:
+        """Both at the price of one; an event is where its probability is at least `threshold`."""
+        heard = self.hear(samples)
         assert self._labeller is not None
+        config = self._labeller.config
         found = {}
         for name, probabilities in heard.classes.items():
             place = int(probabilities.argmax())
-            label = self._labeller.config.classes[name][place]
+            label = config.classes[name][place]
             found[name] = Label(label, round(float(probabilities[place]), 4))
-        return Labels(**found)
+        return Labels(**found), spans(heard.frames, config.events, self.frame_s, threshold)
 
-    def events(self, samples: Floats, *, threshold: float = 0.5) -> tuple[Event, ...]:
-        """Sounds in samples [T] of up to 30 s, by the time they begin."""
-        heard = self._hear(samples)
-        assert self._labeller is not None
-        return spans(heard.frames, self._labeller.config.events, self.frame_s, threshold)
-
-    def _hear(self, samples: Floats) -> Heard:
+    def hear(self, samples: Floats) -> Heard:
+        """Probabilities of every class and event, as the heads give them."""
         if self._labeller is None:
             raise ModelError("this rich model has no labeller: it spells alone")
         return self._labeller(self._frames(samples[: round(MAX_S * SAMPLE_RATE_HZ)], "labeller"))
@@ -162,6 +166,8 @@ def spans(
     The probability of an event is the highest within it.
     """
     found: list[Event] = []
+    if not len(frames):
+        return ()
     for name, curve in zip(names, frames.T, strict=True):
         smooth = _smooth(curve)
         edges = np.flatnonzero(np.diff(np.pad(smooth >= threshold, 1).astype(np.int8)))

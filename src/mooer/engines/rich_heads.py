@@ -146,7 +146,7 @@ def norm(x: Floats, tensors: dict[str, Floats], place: str) -> Floats:
 
 
 def silu(x: Floats) -> Floats:
-    """x times its sigmoid."""
+    """X times its sigmoid."""
     return x * sigmoid(x)
 
 

@@ -81,7 +81,7 @@ class UnitTable(nn.Module):
 
 
 class Speller(nn.Module):
-    """Hidden frames [B, F, D] to log-probabilities of classes [B, F, V], at the frames' own rate."""
+    """Hidden frames [B, F, D] to log-probabilities [B, F, V], at the frames' own rate."""
 
     def __init__(self, config: SpellerConfig, units: Units, in_width: int) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class EventHead(nn.Module):
 
 
 def loudest(scores: Tensor, lengths: Tensor) -> Tensor:
-    """Scores of frames [B, F, E] as those of a recording [B, E]: their mean, weighted by softmax."""
+    """Scores of frames [B, F, E] to those of a recording [B, E]: a mean weighted by softmax."""
     mask = inside(lengths, scores.shape[1])[..., None]
     share = scores.masked_fill(~mask, -torch.inf).softmax(1)
     return (share * scores.masked_fill(~mask, 0.0)).sum(1)

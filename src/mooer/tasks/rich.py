@@ -39,7 +39,7 @@ class SpellerConfig:
 
 @dataclass(frozen=True)
 class LabellerConfig:
-    """Attentive statistics pooling and two layers for each of `classes`, frame scores for events."""
+    """Attentive pooling and two layers for each of `classes`, frame scores for events."""
 
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of some of HEADS
     events: tuple[str, ...] = ()

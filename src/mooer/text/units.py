@@ -10,6 +10,7 @@ probability together (Kudo 2018, "Subword Regularization"), which one pass of Vi
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -89,9 +90,7 @@ class Units:
         while cuts[-1]:
             cuts.append(best[cuts[-1]][1])
         cuts.reverse()
-        return [
-            self._classes[text[begin:end]] for begin, end in zip(cuts[:-1], cuts[1:], strict=True)
-        ]
+        return [self._classes[text[begin:end]] for begin, end in itertools.pairwise(cuts)]
 
     def text(self, classes: Iterable[int]) -> str:
         """What classes say; blanks and repeats must be gone already."""

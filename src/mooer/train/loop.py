@@ -65,9 +65,7 @@ class StageLoop:
         self._seed = seed
         self._clock = _Clock()
 
-    def step(
-        self, batches: Sequence[Any], stage_step: int, step: int, *, stop: bool
-    ) -> StepResult:
+    def step(self, batches: Sequence[Any], stage_step: int, step: int, *, stop: bool) -> StepResult:
         """Take step `step` (0, 1, …) of the run, which is `stage_step` of the stage.
 
         TrainError if loss or gradient is not finite: nothing is changed by that step.

@@ -80,9 +80,7 @@ def frozen_encoder(config: RichConfig) -> WhisperEncoder:
     """The first layers of a released Whisper encoder, and its last norm."""
     path = located(config.encoder)
     sizes = whisper_config(path)
-    encoder = WhisperEncoder(
-        replace(sizes, num_layers=config.layers, stored_layers=config.layers)
-    )
+    encoder = WhisperEncoder(replace(sizes, num_layers=config.layers, stored_layers=config.layers))
     above = tuple(f"layers.{i}." for i in range(config.layers, sizes.num_layers))
     tensors = encoder_tensors(encoder, path)
     fill(encoder, {n: t for n, t in tensors.items() if not n.startswith(above)}, path, "encoder")

@@ -1,10 +1,10 @@
 """The heads of a run, in folders: what a training goes on from, and what runs without torch.
 
-    rich.yaml                sizes and names of classes
-    units.txt                of the speller
-    heads.safetensors        float32, as they were trained
-    speller.safetensors      float16, the table of units merged; `mooer.engines.rich` reads these
-    labeller.safetensors     float16
+rich.yaml                sizes and names of classes
+units.txt                of the speller
+heads.safetensors        float32, as they were trained
+speller.safetensors      float16, the table of units merged; `mooer.engines.rich` reads these
+labeller.safetensors     float16
 """
 
 from __future__ import annotations

@@ -65,9 +65,7 @@ def frame_loss(log_probs: Tensor, frame_units: Tensor) -> tuple[Tensor, Tensor]:
     return entropy, (scores.detach().argmax(-1) == wanted).sum().float()
 
 
-def label_loss(
-    told: Told, batch: LabelledBatch, config: LabellerConfig
-) -> tuple[Tensor, Tensor]:
+def label_loss(told: Told, batch: LabelledBatch, config: LabellerConfig) -> tuple[Tensor, Tensor]:
     """Sum over known labels of weighted cross-entropies, and how many labels are told right.
 
     Events are binary each; of their mean over the events, the sum over recordings. One is right if
@@ -97,9 +95,7 @@ def label_loss(
     return entropy, correct
 
 
-def _ctc(
-    log_probs: Tensor, batch: LabelledBatch, lengths: Tensor, blank_discount: float
-) -> Tensor:
+def _ctc(log_probs: Tensor, batch: LabelledBatch, lengths: Tensor, blank_discount: float) -> Tensor:
     places = [i for i, units in enumerate(batch.units) if units]
     if not places:
         return log_probs.sum() * 0
@@ -113,28 +109,34 @@ def ctc_loss(
 ) -> Tensor:
     """CTC of log-probabilities [B, F, V] whose paths favour units over blanks by e^discount.
 
-    Plain CTC soon spells by single frames among blanks, which tell when a word is said, but not from
-    when to when (Huang et al. 2024, "Less Peaky and More Accurate CTC Forced Alignment by Label
-    Priors", who divide by priors of all labels; here by that of the blank alone). The value is the
-    cross-entropy of the frames with how probable each class is on the paths; its gradient is that
-    of CTC. Recordings with fewer frames than units teach nothing.
+    Plain CTC soon spells by single frames among blanks, which tell when a word is said, but not
+    from when to when (Huang et al. 2024, "Less Peaky and More Accurate CTC Forced Alignment by
+    Label Priors", who divide by priors of all labels; here by that of the blank alone). The value
+    is the cross-entropy of the frames with how probable each class is on the paths; its gradient
+    is that of CTC. Recordings with fewer frames than units teach nothing.
     """
-    shifted = log_probs.detach().clone()
-    shifted[..., BLANK] -= blank_discount
-    sizes = torch.tensor([len(one) for one in units], device=log_probs.device)
+    device = log_probs.device
+    # Only what is said and the blank are on any path: of thousands of classes these few count, and
+    # what a frame's numbers are divided by does not change which paths are likely.
+    said = torch.cat(units)
+    used, targets = torch.unique(torch.cat([said.new_tensor([BLANK]), said]), return_inverse=True)
+    some = log_probs.index_select(-1, used)
+    shifted = some.detach().clone()
+    shifted[..., 0] -= blank_discount  # BLANK is the lowest class
+    sizes = torch.tensor([len(one) for one in units], device=device)
     with torch.enable_grad():
         leaf = shifted.log_softmax(-1).requires_grad_()
         value = functional.ctc_loss(
             leaf.transpose(0, 1),
-            torch.cat(units),
+            targets[1:],
             lengths,
             sizes,
-            blank=BLANK,
+            blank=0,
             reduction="none",
             zero_infinity=True,
         )
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
-    counted = torch.arange(log_probs.shape[1], device=log_probs.device)[None, :] < lengths[:, None]
+    counted = torch.arange(log_probs.shape[1], device=device)[None, :] < lengths[:, None]
     counted &= (value > 0)[:, None]
     on_paths = (leaf.detach().exp() - gradient).clamp_(0, 1) * counted[..., None]
-    return -(on_paths * log_probs).sum()
+    return -(on_paths * some).sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mooer.errors import ConfigError, did_you_mean
@@ -24,10 +24,10 @@ class RichRecipe:
     model: RichConfig
     stages: tuple[Stage, ...]
     start: str | None = None  # a model written by such a run, whose weights are gone on from
-    data: DataPart = DataPart()
-    validation: Validation = Validation()
-    checkpoints: Checkpoints = Checkpoints()
-    parallel: Parallel = Parallel()
+    data: DataPart = field(default_factory=DataPart)
+    validation: Validation = field(default_factory=Validation)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    parallel: Parallel = field(default_factory=Parallel)
     seed: int = 0
     tensorboard: bool = False
     log_every_steps: int = 10

@@ -72,14 +72,14 @@ def spelled(model: RichModel, batch: LabelledBatch) -> list[str]:
     ]
 
 
-def told(
-    model: RichModel, batch: LabelledBatch, pairs: dict[str, list[tuple[int, int]]]
-) -> None:
+def told(model: RichModel, batch: LabelledBatch, pairs: dict[str, list[tuple[int, int]]]) -> None:
     """Add (label, what was told) of each head to `pairs`; of events the first and the highest."""
     assert model.labeller is not None
     found = model.labeller(*model.hear(batch.features, batch.feature_lengths))
     for name, scores in found.classes.items():
-        for label, said in zip(batch.classes[name].tolist(), scores.argmax(-1).tolist(), strict=True):
+        for label, said in zip(
+            batch.classes[name].tolist(), scores.argmax(-1).tolist(), strict=True
+        ):
             if label != IGNORE:
                 pairs[name].append((label, said))
     if found.events is not None:
