@@ -185,3 +185,53 @@ class FakeSpeechLLM:
 
     def __exit__(self, *reason) -> None:
         self.is_closed = True
+
+
+class LetterCtc:
+    """A CTC model that hears how loud each 20 ms are: stands in for `decoding.ctc.CtcModel`.
+
+    `say` makes the sound of words; where nothing is said it is silent. `windows` are the seconds of
+    every sound that it was shown.
+    """
+
+    frame_s = 0.02
+    blank = 0
+    letters = "abcdefghijklmnopqrstuvwxyz今天气很好我们你世界是的有个一二三四五六七八九十零点年"
+
+    def __init__(self, sure: float = 0.9) -> None:
+        self.sure = sure
+        self.windows: list[float] = []
+
+    def spell(self, word: str) -> tuple[int, ...]:
+        units = tuple(self.letters.find(letter) + 1 for letter in word)
+        return units if all(units) else ()
+
+    def log_probs(self, samples):
+        self.windows.append(len(samples) / 16_000)
+        frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
+        loud = np.abs(frames).mean(axis=1)
+        units = np.where(loud > 0.05, np.round((loud - 0.1) / 0.005), 0).astype(int)
+        num = len(self.letters) + 1
+        found = np.full((len(frames), num), np.log((1 - self.sure) / (num - 1)), np.float32)
+        found[np.arange(len(frames)), np.clip(units, 0, num - 1)] = np.log(self.sure)
+        return found
+
+    def say(self, words: Sequence[str | float], *, unit_frames: int = 3, rests: int = 1):
+        """The sound of words, a number among them is so many seconds of silence.
+
+        A letter takes `unit_frames`, its first `rests` silent. Gives samples [T] and the
+        (word, start, end) of every word, in seconds.
+        """
+        levels: list[float] = []
+        times: list[tuple[str, float, float]] = []
+        for word in words:
+            if not isinstance(word, str):
+                levels += [0.0] * round(word / self.frame_s)
+                continue
+            start = len(levels)
+            for letter in word:
+                loud = 0.1 + 0.005 * (self.letters.index(letter) + 1)
+                levels += [0.0] * rests + [loud] * (unit_frames - rests)
+            times.append((word, (start + rests) * self.frame_s, len(levels) * self.frame_s))
+        signs = np.where(np.arange(320) % 2, 1.0, -1.0).astype(np.float32)
+        return np.outer(levels, signs).ravel().astype(np.float32), times

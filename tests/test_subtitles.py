@@ -1,5 +1,6 @@
 """Cues: readable, in order, and nothing lost."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from mooer.errors import ConfigError
 from mooer.subtitles import SubtitleOptions, line_load, make_cues, to_srt, to_tsv, to_txt, to_vtt
-from mooer.transcript import Segment, Word
+from mooer.transcript import Event, Label, Segment, Word
 
 LETTERS = st.text(
     alphabet="abc déW我们语音识别かなสี한국，。,.!?-—“”「」()<>&' \n\t👍", max_size=300
@@ -85,8 +86,20 @@ def test_word_times_decide_where_a_cut_falls_in_time():
 
 
 def test_words_of_another_wording_are_passed_over():
-    words = (Word(0, 1, "colour", 1.0),)
+    words = (Word(0, 1, "pot", 1.0),)
     assert make_cues([Segment(0, 2, "color", "en", words)])[0].end_ms == 2000
+
+
+def test_words_that_were_written_otherwise_keep_their_times():
+    spoken = "we met at ten thirty and then we left the town for good"
+    words = tuple(Word(i, i + 0.5, w, 1.0) for i, w in enumerate(spoken.split()))
+    text = "We met at 10:30, and then we left the town for good."
+    first, second = make_cues([Segment(0, 13, text, "en", words)])
+    assert first.lines[0].startswith("We met at 10:30, and then")
+    num_words = len(" ".join(first.lines).split())
+    assert (first.start_ms, second.start_ms) == (0, 1000 * (num_words + 1))
+    (cue,) = make_cues([Segment(0, 9, "50%", "zh", (Word(1, 3, "百分之五十", 1.0),))])
+    assert cue.end_ms == 7000  # nothing in common: the time of the segment
 
 
 def test_a_long_sentence_is_cut_after_punctuation():
@@ -119,6 +132,107 @@ def test_bilingual_and_translated_cues():
     assert to_tsv(segments, SubtitleOptions(translation=True)).splitlines()[1] == "0\t2000\tHello."
 
 
+RICH = [
+    Segment(
+        *(0.0, 2.5, "你好，王先生。", "zh", None, "Hello, sir."),
+        speaker="S1",
+        emotion=Label("happy", 0.9),
+        events=(Event(0.8, 2.5, "laughter", 0.8), Event(0.0, 2.5, "speech", 1.0)),
+    ),
+    Segment(3.0, 8.0, "", "und", events=(Event(3.0, 7.5, "dog_bark", 0.7),)),
+    Segment(8.0, 9.0, "Yes.", "en", speaker="S2", emotion=Label("neutral", 0.9), overlap=True),
+]
+
+
+def test_tags_in_plain_text():
+    assert to_txt(RICH) == "S1: 你好，王先生。\nS2: Yes.\n"
+    assert to_txt(RICH, SubtitleOptions(speakers=False)) == "你好，王先生。\nYes.\n"
+    assert to_txt(RICH, SubtitleOptions(tags="words")) == (
+        "S1: [zh] [happy] [laughter 0.8-2.5] 你好，王先生。\n[dog bark 3.0-7.5]\n"
+        "S2: [en] [overlap] Yes.\n"
+    )
+    assert to_txt(RICH, SubtitleOptions(tags="emoji")) == (
+        "S1: [zh] 你好，王先生。 😊 😄\n🐕\nS2: [en] Yes. 👥\n"
+    )
+    both = SubtitleOptions(tags="emoji", bilingual=True)
+    assert to_txt(RICH[:1], both) == "S1: [zh] 你好，王先生。 😊 😄\nHello, sir.\n"
+
+
+def test_tags_in_cues():
+    plain = make_cues(RICH)
+    assert [cue.lines for cue in plain] == [("S1: 你好，王先生。",), ("S2: Yes.",)]
+    words = make_cues(RICH, SubtitleOptions(tags="words"))
+    assert [cue.lines for cue in words] == [
+        ("S1: [zh] [happy] 你好，", "[laughter] 王先生。"),
+        ("[dog bark]",),
+        ("S2: [en] [overlap] Yes.",),
+    ]
+    assert (words[1].start_ms, words[1].end_ms) == (3000, 7500)
+    emoji = make_cues(RICH, SubtitleOptions(tags="emoji"))
+    assert [cue.lines for cue in emoji] == [
+        ("S1: [zh] 你好， 😄 王先生。 😊",),
+        ("🐕",),
+        ("S2: [en] Yes. 👥",),
+    ]
+    translated = make_cues(RICH, SubtitleOptions(tags="emoji", translation=True))
+    assert translated[0].lines == ("S1: [zh] Hello, 😄 sir. 😊",)
+
+
+def test_a_language_is_told_in_cues_where_it_changes():
+    options = SubtitleOptions(tags="words")
+    said = [Segment(i, i + 1, "好", code) for i, code in enumerate(["zh", "zh", "en", "zh"])]
+    lines = [cue.lines[0] for cue in make_cues(said, options)]
+    assert lines == ["[zh] 好", "好", "[en] 好", "[zh] 好"]
+    assert [cue.lines[0] for cue in make_cues(said[:2], options)] == ["好", "好"]
+
+
+def test_tags_become_columns_of_a_table():
+    rows = to_tsv(RICH, SubtitleOptions(tags="emoji")).splitlines()
+    assert rows[0].split("\t")[3:] == ["speaker", "language", "emotion", "events"]
+    assert rows[1].split("\t")[3:] == ["S1", "zh", "happy", "laughter 0.8-2.5; speech 0.0-2.5"]
+    assert rows[2].split("\t") == ["3000", "8000", "", "", "und", "", "dog_bark 3.0-7.5"]
+    assert to_tsv(RICH).splitlines()[0].split("\t")[3:] == ["speaker"]
+    assert len(to_tsv(RICH).splitlines()) == 3
+    aged = [Segment(0, 1, "a", "en", gender=Label("female", 0.9), age=Label("adult", 0.6))]
+    assert to_tsv(aged, SubtitleOptions(tags="words")).splitlines()[1].endswith("\tfemale\tadult")
+
+
+TAGGED = st.lists(
+    st.builds(
+        lambda start, text, speaker, name, events: Segment(
+            *(start, start + 3, text, "zh"),
+            speaker=speaker,
+            emotion=name and Label(name, 1.0),
+            events=tuple(Event(start + a, start + b, sound, 1.0) for a, b, sound in events),
+        ),
+        st.floats(0, 1000),
+        LETTERS,
+        st.none() | st.sampled_from(["S1", "a speaker with a very long name that fills a line"]),
+        st.none() | st.sampled_from(["happy", "neutral", "sad"]),
+        st.lists(
+            st.tuples(st.floats(-1, 5), st.floats(-1, 5), st.sampled_from(["music", "a_b_c"])),
+            max_size=3,
+        ),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TAGGED, OPTIONS, st.sampled_from(["words", "emoji"]))
+def test_tagged_cues_obey_every_rule(segments, options, tags):
+    cues = make_cues(segments, replace(options, tags=tags))
+    shown = "".join("".join(line for cue in cues for line in cue.lines).split())
+    for segment in segments:
+        num_events = sum(event.name == "music" for event in segment.events)
+        assert shown.count("[music]" if tags == "words" else "🎵") >= num_events
+    for cue in cues:
+        assert len(cue.lines) <= options.max_lines
+        assert all(line_load(line, options) <= 1 + 1e-9 for line in cue.lines)
+        assert 0 <= cue.start_ms < cue.end_ms <= cue.start_ms + 7000
+    assert all(a.end_ms < b.start_ms or options.min_gap_s == 0 for a, b in pairwise(cues))
+
+
 def test_files_are_exact():
     cues = make_cues([Segment(360_000.5, 360_002, "a <b> & --> c\x00\ud800", "en")])
     assert to_srt(cues) == "1\n100:00:00,500 --> 100:00:02,000\na <b> & → c\ufffd\n\n"
@@ -136,6 +250,7 @@ def test_files_are_exact():
         {"latin_chars_per_s": 0},
         {"min_duration_s": 9},
         {"min_gap_s": -1},
+        {"tags": "smileys"},
     ],
 )
 def test_options_that_no_cue_could_obey_are_refused(wrong):

@@ -10,15 +10,17 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import PurePath
 from typing import Any
 
 from mooer.errors import ConfigError, ManifestError, OutputError, did_you_mean
 from mooer.subtitles import SubtitleOptions, make_cues, to_srt, to_tsv, to_txt, to_vtt
+from mooer.subtitles.rttm import to_rttm
 from mooer.text import join_text
 
 SCHEMA = "mooer.transcript/2"
 _READABLE = ("mooer.transcript/1", SCHEMA)
-FORMATS = ("txt", "srt", "vtt", "tsv", "json")
+FORMATS = ("txt", "srt", "vtt", "tsv", "json", "rttm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class Transcript:
         return cls.from_dict(data)
 
     def render(self, format: str, options: SubtitleOptions | None = None) -> str:
-        r"""The transcript as the text of a file: txt, srt, vtt, tsv or json.
+        r"""The transcript as the text of a file: txt, srt, vtt, tsv, json or rttm.
 
         >>> Transcript((Segment(0, 1.5, "Hello.", "en"),), "en", 2.0).render("tsv")
         'start_ms\tend_ms\ttext\n0\t1500\tHello.\n'
@@ -155,6 +157,8 @@ class Transcript:
             return to_txt(self.segments, options)
         if format == "tsv":
             return to_tsv(self.segments, options)
+        if format == "rttm":
+            return to_rttm(self.segments, PurePath(self.source).stem)
         if format in ("srt", "vtt"):
             cues = make_cues(self.segments, options)
             return to_srt(cues) if format == "srt" else to_vtt(cues)

@@ -4,12 +4,17 @@ import json
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from mooer.audio.wave import write_wave
 from mooer.cli.evaluate import evaluate
 from mooer.errors import AudioError, ConfigError
+from mooer.infer import speakers
+from mooer.infer.speakers import Diarization
+from mooer.subtitles.rttm import Turn
 from mooer.transcript import Segment, Transcript
 
 app = typer.Typer()
@@ -79,3 +84,29 @@ def test_an_earlier_run_is_resumed(tmp_path, invoke):
 
 def test_help_has_examples(invoke):
     assert "mooer evaluate test.jsonl" in invoke("--help").stdout
+
+
+def test_speakers_are_scored(tmp_path, monkeypatch):
+    write_wave(tmp_path / "a.wav", np.zeros(32_000, np.float32))
+    path = tmp_path / "talks.jsonl"
+    row = {"audio": "a.wav", "segments": [["anna", 0, 1], ["ben", 1, 2]]}
+    path.write_text(json.dumps(row) + "\n")
+    turns = (Turn(0, 1.1, "S1"), Turn(1.1, 2, "S2"))
+    heard = SimpleNamespace(diarize=lambda blocks, num=None: Diarization(turns, 2.0))
+    monkeypatch.setattr(speakers, "load_diarizer", lambda: heard)
+
+    def invoke(*args):
+        return CliRunner().invoke(app, [str(path), "--task", "diarization", *map(str, args)])
+
+    done = invoke("--report", tmp_path / "out" / "r.json")
+    assert done.exit_code == 0, done.output
+    assert "| talks | 1 | 5.0 | 0.0 | 0.0 | 5.0 | 1 of 1 |" in done.stdout
+    assert json.loads((tmp_path / "out" / "r.json").read_text())["sets"]["talks"][
+        "der"
+    ] == pytest.approx(0.05)
+    assert json.loads(invoke("--json", "--collar", 0.25).stdout)["sets"]["talks"]["der"] == 0
+    assert isinstance(invoke("--html", tmp_path / "x.html").exception, ConfigError)
+    path.write_text(path.read_text() + json.dumps({**row, "audio": "missing.wav"}) + "\n")
+    done = invoke()
+    assert done.exit_code == 1
+    assert "failed: talks/missing" in done.stderr

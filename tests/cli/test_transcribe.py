@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +13,14 @@ import pytest
 from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 import mooer.infer
+import mooer.infer.speakers
 from mooer.audio.wave import read_wave, write_wave
 from mooer.cli.main import main
 from mooer.errors import AudioError
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.speech_llm import SpeechLLMRecognizer
-from mooer.transcript import Segment, Transcript
+from mooer.subtitles.rttm import Turn
+from mooer.transcript import Event, Label, Segment, Transcript
 
 
 class Loaded:
@@ -236,6 +240,101 @@ def test_real_subtitles(examples, tmp_path):
 
 def test_audio_error_is_also_a_value_error():
     assert issubclass(AudioError, ValueError)
+
+
+class Ears:
+    """Hears a happy adult woman who laughs at the end."""
+
+    def enrich(self, samples, segment):
+        laugh = Event(segment.end_s - 0.5, segment.end_s, "laughter", 0.9)
+        voice = {"gender": Label("female", 0.9), "age": Label("adult", 0.8)}
+        return replace(segment, emotion=Label("happy", 0.9), events=(laugh,), **voice)
+
+
+@pytest.fixture
+def rich(monkeypatch):
+    fake = Loaded()
+    fake.recognizer.engine = ScriptedWhisper(["it was twenty five percent"] * 4)
+    fake.recognizer.make_enricher = Ears
+    monkeypatch.setattr(mooer.infer, "load", lambda *args, **kwargs: fake)
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), "it was twenty five percent"),
+        (("--itn",), "it was 25%"),
+        (("--punctuate",), "It was twenty five percent."),
+        (("--rich",), "[en] [happy] [laughter 2.1-2.6] It was 25%."),
+        (("--rich", "--tags", "emoji"), "[en] It was 25%. 😊 😄"),
+        (("--rich", "--tags", "none"), "It was 25%."),
+        (("--rich", "--no-itn", "--no-punctuate", "--tags", "none"), "it was twenty five percent"),
+        (("--gender", "--age"), "[en] [female] [adult] it was twenty five percent"),
+    ],
+)
+def test_what_is_heard_beside_the_words(rich, clips, capsys, options, line):
+    assert run(clips / "a.wav", *options) == 0
+    out = capsys.readouterr().out.splitlines()
+    spoken = [text for text in out if "percent" in text or "%" in text]
+    assert [re.sub(r"\d\.\d+-\d\.\d+", "2.1-2.6", text) for text in spoken] == [line]
+
+
+def test_tags_are_in_files_and_labels_in_json(rich, clips, tmp_path):
+    assert run(clips / "a.wav", "--rich", "--words", "--out", tmp_path, "-f", "srt,json,tsv") == 0
+    assert "[happy] It was 25%. [laughter]" in (tmp_path / "a.srt").read_text()
+    (said,) = [
+        s for s in Transcript.from_json((tmp_path / "a.json").read_text()).segments if s.text
+    ]
+    assert (said.text, said.emotion.name, said.gender) == ("It was 25%.", "happy", None)
+    assert [word.text for word in said.words] == ["It", "was", "twenty", "five", "percent."]
+    assert "\temotion\tevents\n" in (tmp_path / "a.tsv").read_text()
+
+
+def test_rich_needs_a_model_that_tells(loaded, clips, capsys):
+    assert run(clips / "a.wav", "--rich", "--gender") == 2
+    err = capsys.readouterr().err
+    assert "fake does not tell emotions and events and gender: leave --rich, --gender out" in err
+    assert loaded.engine.decodings == []
+    assert run(clips / "a.wav", "--tags", "smileys") == 2
+    assert "unknown tags 'smileys'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "num_speakers"), [(["--speakers"], None), (["--speakers", "2"], 2)]
+)
+def test_speakers_in_every_format(
+    loaded, clips, tmp_path, monkeypatch, capsys, given, num_speakers
+):
+    class Diary:
+        def listen(self):
+            return self
+
+        def push(self, samples):
+            pass
+
+        def finish(self, asked):
+            assert asked == num_speakers
+            return SimpleNamespace(turns=(Turn(0.0, 5.0, "S1"),), warnings=())
+
+    monkeypatch.setattr(mooer.infer.speakers, "load_diarizer", Diary)
+    assert run(*given, clips / "a.wav") == 0
+    assert capsys.readouterr().out == "S1: first thing said\n"
+    assert run(clips, *given, "--out", tmp_path, "-f", "srt,tsv,json,rttm") == 0
+    assert "S1: second thing said" in (tmp_path / "a.srt").read_text()
+    assert "\tspeaker\n" in (tmp_path / "a.tsv").read_text()
+    assert '"speaker": "S1"' in (tmp_path / "a.json").read_text()
+    assert (tmp_path / "b.rttm").read_text().startswith("SPEAKER b 1 ")
+
+
+def test_speakers_and_hotwords_that_make_no_sense(loaded, clips, tmp_path, capsys):
+    assert run(clips / "a.wav", "--speakers", "0") == 2
+    assert "--speakers takes a number above 0" in capsys.readouterr().err
+    assert run(clips / "a.wav", "--hotwords", tmp_path / "names.txt") == 2
+    assert "no such file of hotwords" in capsys.readouterr().err
+    (tmp_path / "names.txt").write_text("MooER 2\n")
+    assert run(clips / "a.wav", "--hotwords", tmp_path / "names.txt") == 0
+    assert "MooER" in loaded.engine.options[-1].hotwords
 
 
 class SpokenLLM(SpeechLLMRecognizer):

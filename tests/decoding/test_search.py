@@ -4,13 +4,17 @@ import itertools
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tests.decoding.talker import EOS, TableModel, prompts, talker
 
 from mooer.decoding.generation import SearchOptions
+from mooer.decoding.hotwords import Boost
 from mooer.decoding.search import decode
+from mooer.engines.token_search import start
 from mooer.errors import ConfigError, DecodeError
+from mooer.infer.native_network import _attracted, generate_options
 from mooer.models.step_model import CachedSteps, SharedSteps, step_model
 
 NOTHING = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
@@ -50,6 +54,51 @@ def test_a_beam_as_wide_as_everything_finds_the_best(seed, length_penalty, eos_b
     wanted = every_text(model, limit, end, options)[:5]
     assert [h.tokens + (end,) * h.ended for h in found] == [ids for _, ids in wanted]
     assert [h.score for h in found] == pytest.approx([s for s, _ in wanted], abs=1e-4)
+
+
+def worth(boost, ids):
+    state, added = boost.start(), 0.0
+    for token in ids:
+        bonus, state = boost.advance(state, token)
+        added += bonus
+    return added + boost.finish(state)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hotwords_weigh_whole_texts(seed):
+    model, limit, end = TableModel(4, seed), 5, 3
+    boost = Boost([((0, 1), 0.7), ((1, 2, 2), 1.0), ((2, 0), -0.5)])
+    options = replace(PLAIN, num_beams=4**5, num_best=4, max_new_tokens=limit, length_penalty=0.0)
+    # What is cut at the limit is never finished: nothing is taken back.
+    scored = [
+        (score + worth(boost, ids), ids)
+        for score, ids in every_text(model, limit, end, options)
+        if ids[-1] == end
+    ]
+    [found] = decode(model, *NOTHING, options, eos_ids=[end], boost=boost)
+    ended = [h for h in found if h.ended]
+    assert ended
+    wanted = sorted(scored, reverse=True)[: len(ended)]
+    assert [(*h.tokens, end) for h in ended] == [ids for _, ids in wanted]
+    assert [h.score for h in ended] == pytest.approx([s for s, _ in wanted], abs=1e-4)
+
+
+def test_numpy_finds_the_same_with_hotwords():
+    model, end = TableModel(6, seed=4), 5
+    boost = Boost([((0, 1, 2), 2.0), ((3, 4), 1.5)])
+    for num_beams in (1, 3):
+        options = replace(PLAIN, num_beams=num_beams, max_new_tokens=9)
+        [[wanted]] = decode(model, *NOTHING, options, eos_ids=[end], boost=boost)
+        [[plain]] = decode(model, *NOTHING, options, eos_ids=[end])
+        assert wanted.tokens != plain.tokens
+        asked = generate_options(options, frozenset([end]), limit=9)
+        asked = replace(asked, adjust=_attracted(boost, None, takes_back=num_beams > 1))
+        search, said = start(asked), [()]
+        while steps := search.advance(np.stack([model.logits(s).numpy() for s in said])):
+            said = [(*said[step.parent], step.token) for step in steps]
+        found = search.result()
+        assert found.tokens == wanted.tokens
+        assert found.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
 
 
 def test_greedy_takes_the_likeliest_each_time():

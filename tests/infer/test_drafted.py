@@ -29,7 +29,8 @@ class ScriptedNetwork:
     def require_end(self):
         return None
 
-    def prompts(self, task, utterances, drafts=()):
+    def prompts(self, task, utterances, drafts=(), hotwords=()):
+        self.hotwords = hotwords
         found = [(task, len(u) / 16_000, d) for u, d in zip(utterances, drafts, strict=True)]
         self.asked += found
         return found
@@ -130,6 +131,12 @@ def test_other_languages_stay_whispers_and_that_is_said(caplog):
     assert (segment.text, segment.translation) == ("guten abend", "good evening")
     assert network.asked == []
     assert "for German this is Whisper's own" in caplog.text
+
+
+def test_hotwords_are_told_to_both():
+    transcript, network = listen(["good knight"], ["Good night."], hotwords="night, day")
+    assert transcript.text == "Good night."
+    assert [one.phrase for one in network.hotwords] == ["night", "day"]
 
 
 def test_silence_is_heard_by_neither():

@@ -22,6 +22,7 @@ from mooer.cli.main import main
 from mooer.config import read_yaml
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
+from mooer.decoding.hotwords import Hotword
 from mooer.engines.speech_llm import SpeechLLM
 from mooer.errors import AudioError, ConfigError, ModelError
 from mooer.export.native import export_native
@@ -113,6 +114,24 @@ def test_wishes_are_those_of_torch(networks, search):
         assert theirs.ended == ours.ended
         assert theirs.score == pytest.approx(ours.score, abs=0.02)
         assert theirs.confidence == pytest.approx(ours.confidence, abs=0.01)
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_hotwords_draw_both_alike(networks, num_beams):
+    search = SearchOptions(num_beams=num_beams)
+    samples = [speech((s, 0.5)) for s in (0.7, 1.3)]
+    words = (Hotword("hi", 3.0), Hotword("你好", 4.0))
+    said = []
+    for hotwords in ((), words):
+        expected, found = (
+            one.decode(one.prompts("asr", samples, (), hotwords), search, [14, 11])
+            for one in networks
+        )
+        assert [h.tokens for [h] in found] == [h.tokens for [h] in expected]
+        for [theirs], [ours] in zip(found, expected, strict=True):
+            assert theirs.score == pytest.approx(ours.score, abs=0.02)
+        said.append([h.tokens for [h] in found])
+    assert said[0] != said[1]
 
 
 def test_draws_differ_and_come_again(networks):

@@ -70,7 +70,7 @@ class Script:
         self.ended = ended
         self.calls = []
 
-    def __call__(self, model, embeds, mask, options, *, eos_ids, limits):
+    def __call__(self, model, embeds, mask, options, *, eos_ids, limits, boost=None):
         self.calls.append(SimpleNamespace(options=options, limits=limits, tokens=mask.sum(1)))
         return [[self.say(next(self.texts)) for _ in range(options.num_best)] for _ in embeds]
 
@@ -192,7 +192,7 @@ def test_chunks_of_like_length_are_decoded_together_and_come_in_order(small, mon
     said = iter(range(1000))
 
     class Numbered(Script):
-        def __call__(self, model, embeds, mask, options, *, eos_ids, limits):
+        def __call__(self, model, embeds, mask, options, *, eos_ids, limits, boost=None):
             self.calls.append(mask.sum(1).tolist())
             return [[self.say(f"{num} tokens, answer {next(said)}")] for num in self.calls[-1]]
 
@@ -221,7 +221,6 @@ def test_a_chinese_transcript_in_the_script_that_is_wanted(small, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
-        ({"hotwords": "MooER"}, "hotwords"),
         ({"prompt": "so"}, "prompt"),
         ({"words": True}, "words"),
     ],

@@ -103,8 +103,9 @@ def test_other_tasks_by_the_command_line(folder, tmp_path, capsys, task):
     ]
     assert main(["transcribe", *map(str, arguments)]) == 0
     capsys.readouterr()
-    assert main(["transcribe", *map(str, arguments), "--hotwords", "MooER"]) == 2
-    assert "speech LLM has no use for hotwords" in capsys.readouterr().err
+    assert main(["transcribe", *map(str, arguments), "--hotwords", "MooER"]) == 0
+    assert main(["transcribe", *map(str, arguments), "--prompt", "MooER"]) == 2
+    assert "speech LLM has no use for prompt" in capsys.readouterr().err
 
 
 def test_streaming_from_a_folder(folder):

@@ -162,6 +162,22 @@ def log_mel(samples: Floats, num_mels: int = 80, pad_to_s: float | None = None) 
     return mels
 
 
+def mel_power(samples: Floats, num_mels: int = 40) -> Floats:
+    """Power in mel bands: [M, F] float32, F = 1 + T // 160, silence before and after the sound.
+
+    Frames, window and filters are those of `log_mel`, without its logarithm.
+
+    >>> mel_power(np.zeros(16_000, np.float32)).shape
+    (40, 101)
+    """
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim != 1:
+        raise AudioError(f"mel_power takes mono samples [T], got an array of shape {samples.shape}")
+    mels = np.zeros((num_mels, 1 + len(samples) // _HOP_SAMPLES), np.float32)
+    _mel_power(np.pad(samples, _FFT_SAMPLES // 2), mels)
+    return mels
+
+
 def _mel_power(padded: Floats, out: Floats) -> None:
     """Write the mel power of `padded` [200 + T + 200] into `out` [M, F]."""
     window, transforms = _transforms()

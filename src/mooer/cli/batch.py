@@ -65,7 +65,7 @@ def run_batch(
             continue
         for warning in outcome.warnings:
             logger.warning("%s: %s", item.id, warning)
-        if not outcome.segments:
+        if not any(segment.text for segment in outcome.segments):
             logger.info("%s: no speech was found", item.id)
         output.write(item, outcome, many=many, told=not isinstance(job, Together))
     if failures:

@@ -1,11 +1,11 @@
-"""`mooer evaluate`: error rates and translation scores of a model over manifests."""
+"""`mooer evaluate`: error rates, translation scores and speakers told apart, over manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,9 @@ def evaluate(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name in the catalog, or a folder.")
     ] = "default",
-    task: Annotated[str, typer.Option(help="asr (text) or ast (translation).")] = "asr",
+    task: Annotated[
+        str, typer.Option(help="asr (text), ast (translation) or diarization (who speaks when).")
+    ] = "asr",
     to: Annotated[str, typer.Option(help="Target language of ast.")] = "en",
     language: Annotated[
         str | None, typer.Option(help="Language told to the model; it detects by default.")
@@ -31,12 +33,21 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="Write the JSON report here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with alignments here.")] = None,
     seed: Annotated[int, typer.Option(help="Of the confidence intervals.")] = 0,
+    collar: Annotated[
+        float, typer.Option(help="Of diarization: seconds left out around each known change.")
+    ] = 0.0,
+    skip_overlap: Annotated[
+        bool, typer.Option("--skip-overlap", help="Of diarization: not where two speak at once.")
+    ] = False,
+    known_speakers: Annotated[
+        bool, typer.Option("--known-speakers", help="Of diarization: tell how many there are.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON report.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Forget the results of an interrupted run.")
     ] = False,
 ) -> None:
-    """Score a model: WER, CER, MER, or BLEU and chrF, with 95 % intervals and speed.
+    """Score a model: WER, CER, MER, or BLEU and chrF, with 95 % intervals and speed; or DER.
 
     Example: mooer evaluate test.jsonl --model whisper-base --limit 100
 
@@ -44,8 +55,15 @@ def evaluate(
 
     Example: mooer evaluate zh.jsonl -m whisper-base --task ast --to en
 
+    Example: mooer evaluate meetings.jsonl --task diarization --collar 0.25
+
     An interrupted run with --report goes on where it stopped. Exit code 1: some inputs failed.
     """  # noqa: E501 (an example is one line, to be copied)
+    if task == "diarization":
+        names = tuple(map(str, manifests))
+        plan_options = (collar, skip_overlap, known_speakers, limit)
+        _diarization(names, plan_options, report=report, html=html, as_json=as_json)
+        return
     from mooer.evaluate.benchmark import Plan, read_sets, run
     from mooer.evaluate.journal import Journal
     from mooer.evaluate.page import to_html
@@ -79,6 +97,38 @@ def evaluate(
             write_whole(html, to_html(result))
         journal.discard()
     typer.echo(to_json(result) if as_json else to_markdown(result), nl=False)
+    _tell_failures(result)
+
+
+def _diarization(
+    manifests: tuple[str, ...],
+    options: tuple[float, bool, bool, int | None],
+    *,
+    report: Path | None,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Score who is said to speak when; `options` are those of a `SpeakerPlan`, in its order."""
+    from mooer.errors import ConfigError
+    from mooer.evaluate.report import to_json
+    from mooer.evaluate.speakers import SpeakerPlan, run_speakers, speakers_table
+    from mooer.files import write_whole
+    from mooer.infer.speakers import load_diarizer
+
+    if html is not None:
+        raise ConfigError("a page is made of texts, which diarization has not: take --report")
+    plan = SpeakerPlan(manifests, *options)
+    with _progress() as on_progress:
+        result = run_speakers(plan, load_diarizer, on_progress=on_progress)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(report, to_json(result))
+    typer.echo(to_json(result) if as_json else speakers_table(result), nl=False)
+    _tell_failures(result)
+
+
+def _tell_failures(result: Mapping[str, Any]) -> None:
+    """On standard error; exit code 1 if there are any."""
     for failure in result["failures"]:
         typer.echo(f"failed: {failure['set']}/{failure['id']}: {failure['error']}", err=True)
     if result["failures"]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import mooer
@@ -21,6 +21,7 @@ from mooer.errors import ConfigError, MooerError, did_you_mean
 COMMANDS = {
     "transcribe": ("mooer.cli.transcribe:transcribe", "Write down what is said in audio or video."),
     "translate": ("mooer.cli.translate:translate", "Write down what is said in another language."),
+    "align": ("mooer.cli.align:align", "Find when each word of a known text is said."),
     "chat": ("mooer.cli.chat:chat", "Ask a speech LLM about recordings."),
     "evaluate": ("mooer.cli.evaluate:evaluate", "Score a model on recordings with known answers."),
     "train": ("mooer.cli.train:app", "Train a speech LLM from a recipe."),
@@ -29,6 +30,7 @@ COMMANDS = {
     "doctor": ("mooer.cli.doctor:doctor", "Examine this machine and say what to mend."),
 }
 
+OPTIONAL = {"--speakers": "auto"}  # what an option means without a number behind it
 _COMPLETION = {"install_completion", "show_completion"}  # the root has them, for all
 EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE = 1, 2, 70, 130, 141
 
@@ -60,6 +62,29 @@ class Commands(TyperGroup):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+class Command(TyperCommand):
+    """A command some of whose options may stand without their value: --speakers, --speakers 3."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give such an option its value."""
+        return super().parse_args(ctx, with_values(args))
+
+
+def with_values(arguments: list[str]) -> list[str]:
+    """Arguments with what `OPTIONAL` says behind each of its options that no number follows.
+
+    >>> with_values(["--speakers", "a.mp3"]), with_values(["--speakers", "3", "a.mp3"])
+    (['--speakers', 'auto', 'a.mp3'], ['--speakers', '3', 'a.mp3'])
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    found: list[str] = []
+    for argument, following in zip(arguments[:end], [*arguments[1:], ""], strict=False):
+        found.append(argument)
+        if argument in OPTIONAL and not following.isdigit() and following != OPTIONAL[argument]:
+            found.append(OPTIONAL[argument])
+    return found + arguments[end:]
+
+
 def load_command(name: str) -> Any:
     """Import a command of the table and make it ready to run, with -q and -v added."""
     module, _, attribute = COMMANDS[name][0].partition(":")
@@ -77,7 +102,7 @@ def load_command(name: str) -> Any:
 
 def _plain_command(name: str, function: Any) -> Any:
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(function)
+    single.command(name, cls=Command)(function)
     return get_command(single)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from mooer.data.manifest import Item
     from mooer.errors import MooerError
     from mooer.infer import RecognizeOptions
+    from mooer.infer.one_pass import OnePassRecognizer
     from mooer.infer.run import Listener
     from mooer.infer.speech_llm import SpeechLLMRecognizer
+    from mooer.infer.whole import Extras
     from mooer.transcript import Transcript
 
 logger = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ Language = Annotated[
 ]
 Words = Annotated[bool, typer.Option("--words", help="Keep the times of words.")]
 Format = Annotated[
-    str, typer.Option("--format", "-f", help="txt, srt, vtt, tsv, json; several with --out.")
+    str, typer.Option("--format", "-f", help="txt, srt, vtt, tsv, json, rttm; several with --out.")
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for one file an input (a.mp3 -> a.srt).")
@@ -64,7 +67,9 @@ BatchSize = Annotated[
     int, typer.Option("--batch-size", help="Chunks of a recording that are decoded together.")
 ]
 Prompt = Annotated[str, typer.Option(help="Text in whose style and spelling to go on.")]
-Hotwords = Annotated[str, typer.Option(help="Names and terms to expect: 'MooER, Paraformer'.")]
+Hotwords = Annotated[
+    str, typer.Option(help="Names and terms to expect: 'MooER, Paraformer', or a file of them.")
+]
 Script = Annotated[str, typer.Option(help="Of Chinese: hans (Simplified) or hant (Traditional).")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")]
 Unchecked = Annotated[
@@ -81,6 +86,46 @@ Part = Annotated[
         "not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
     ),
 ]
+Align = Annotated[
+    bool, typer.Option("--align", help="Time words by hearing the text once more; implies --words.")
+]
+Speakers = Annotated[
+    str | None,
+    typer.Option(
+        "--speakers", metavar="[N]", help="Tell speakers apart, N of them if that is known."
+    ),
+]
+Rich = Annotated[
+    bool,
+    typer.Option(
+        "--rich", help="Tell emotions, events and languages; implies --itn and --tags words."
+    ),
+]
+Gender = Annotated[bool, typer.Option("--gender", help="Guess the gender of each voice.")]
+Age = Annotated[bool, typer.Option("--age", help="Guess the age group of each voice.")]
+Tags = Annotated[
+    str | None,
+    typer.Option(
+        help="How txt, srt and vtt show what is heard: none, words or emoji. [default: none]",
+        show_default=False,
+    ),
+]
+Itn = Annotated[
+    bool | None,
+    typer.Option(
+        "--itn/--no-itn",
+        help="Write numbers, dates and amounts in digits (zh, en). [default: only with --rich]",
+        show_default=False,
+    ),
+]
+Punctuate = Annotated[
+    bool | None,
+    typer.Option(
+        "--punctuate/--no-punctuate",
+        help="Set marks by pauses where the model writes none. [default: only with --rich]",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 
 
@@ -91,6 +136,14 @@ def transcribe(
     to: Into = "en",
     language: Language = None,
     words: Words = False,
+    align: Align = False,
+    speakers: Speakers = None,
+    rich: Rich = False,
+    gender: Gender = False,
+    age: Age = False,
+    tags: Tags = None,
+    itn: Itn = None,
+    punctuate: Punctuate = None,
     format: Format = "txt",
     out: Out = None,
     force: Force = False,
@@ -111,6 +164,10 @@ def transcribe(
 
     Example: mooer transcribe --words --format srt,json --out subtitles/ recordings/
 
+    Example: mooer transcribe --rich --words --speakers meeting.mp3
+
+    Example: mooer transcribe --rich --tags emoji --model SenseVoiceSmall/ talk.mp3
+
     Example: mooer transcribe --model my-speech-llm/ --task mtl wav.scp
 
     Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
@@ -123,10 +180,18 @@ def transcribe(
 
     formats = ("json",) if as_json else parse_formats(format)
     task = "asr_ast" if task == "mtl" else task
-    output = Output(out, formats, SubtitleOptions(bilingual=task == "asr_ast"), force)
+    look = SubtitleOptions(
+        bilingual=task == "asr_ast",
+        tags=tags or ("words" if rich or gender or age else "none"),
+        speakers=tags != "none",
+    )
+    output = Output(out, formats, look, force)
+    num_speakers = parse_speakers(speakers)
 
     def start() -> Job | Together:
+        from mooer.decoding.hotwords import given_hotwords
         from mooer.infer import RecognizeOptions, load
+        from mooer.infer.one_pass import OnePassRecognizer
         from mooer.infer.speech_llm import SpeechLLMRecognizer
         from mooer.text import find_language
 
@@ -135,9 +200,14 @@ def transcribe(
             beam_size=beam,
             temperatures=parse_temperatures(temperatures),
             prompt=prompt,
-            hotwords=hotwords,
+            hotwords=given_hotwords(hotwords),
             script=script,
-            words=words,
+            words=words or align,
+            rich=rich,
+            gender=gender,
+            age=age,
+            itn=rich if itn is None else itn,
+            punctuate=rich if punctuate is None else punctuate,
             task=task,
             to=find_language(to),
             batch_size=batch_size,
@@ -155,7 +225,11 @@ def transcribe(
         job = partial(
             transcribe_one, recognizer, options, output, bilingual=options.task == "asr_ast"
         )
-        if not isinstance(recognizer, SpeechLLMRecognizer):
+        aligns = align or (words and isinstance(recognizer, SpeechLLMRecognizer))
+        if aligns or num_speakers is not None:
+            extras = load_extras(aligns, num_speakers, threads)
+            return partial(transcribe_at_once, recognizer, options, output, extras)
+        if not isinstance(recognizer, SpeechLLMRecognizer | OnePassRecognizer):
             return job
         return Together(job, partial(_transcribe_all, recognizer, options))
 
@@ -173,25 +247,58 @@ def transcribe_one(
     """One input, its segments shown as they come: text, translation, or both."""
     from mooer.cli.batch import from_terminal
     from mooer.cli.progress import AudioProgress
+    from mooer.subtitles import to_txt
 
+    translated = options.task != "asr"
+    look = replace(output.options, bilingual=bilingual, translation=translated and not bilingual)
     with AudioProgress(item.id) as progress:
         run = recognizer.run(from_terminal(item), options, on_progress=progress)
         segments = []
         for segment in run:
             segments.append(segment)
             if output.streams:
-                translated = options.task != "asr"
-                for text in (
-                    segment.text if bilingual or not translated else None,
-                    segment.translation if translated else None,
-                ):
-                    if text:
-                        print(text, flush=True)  # noqa: T201
+                print(to_txt([segment], look), end="", flush=True)  # noqa: T201
     return run.transcript(segments)
 
 
+def transcribe_at_once(
+    recognizer: Listener,
+    options: RecognizeOptions,
+    output: Output,
+    extras: Extras,
+    item: Item,
+) -> Transcript:
+    """One input, shown when all of it is known: who speaks is told at the end."""
+    from mooer.cli.batch import from_terminal
+    from mooer.cli.progress import AudioProgress
+    from mooer.infer.whole import transcribe_whole
+
+    with AudioProgress(item.id) as progress:
+        transcript = transcribe_whole(
+            recognizer, from_terminal(item), options, extras, on_progress=progress
+        )
+    if output.streams:
+        print(transcript.render("txt", output.options), end="", flush=True)  # noqa: T201
+    return transcript
+
+
+def load_extras(align: bool, num_speakers: int | None, threads: int | None) -> Extras:
+    """What is asked for beside the words; `num_speakers` is 0 where it is to be found out."""
+    from mooer.infer.aligners import load_aligner
+    from mooer.infer.speakers import load_diarizer
+    from mooer.infer.whole import Extras
+
+    return Extras(
+        aligner=load_aligner(num_threads=threads) if align else None,
+        diarizer=load_diarizer() if num_speakers is not None else None,
+        num_speakers=num_speakers or None,
+    )
+
+
 def _transcribe_all(
-    recognizer: SpeechLLMRecognizer, options: RecognizeOptions, items: Sequence[Item]
+    recognizer: SpeechLLMRecognizer | OnePassRecognizer[Any],
+    options: RecognizeOptions,
+    items: Sequence[Item],
 ) -> Iterator[Transcript | MooerError]:
     """Chunks of several inputs share a batch."""
     from mooer.cli.batch import from_terminal
@@ -202,6 +309,17 @@ def _transcribe_all(
         for done, outcome in enumerate(found, 1):
             tally(done, len(items), f"{done} of {len(items)} inputs")
             yield outcome
+
+
+def parse_speakers(text: str | None) -> int | None:
+    """How many speakers there are; 0 for "auto". ConfigError for what is no such number."""
+    from mooer.errors import ConfigError
+
+    if text is None or text == "auto":
+        return None if text is None else 0
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"--speakers takes a number above 0, or nothing, not {text!r}")
+    return int(text)
 
 
 def parse_temperatures(text: str) -> tuple[float, ...]:

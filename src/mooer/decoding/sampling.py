@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mooer.decoding.generation import Hypothesis, SearchOptions, State, StepModel
+from mooer.decoding.hotwords import Boost
 from mooer.errors import ConfigError, DecodeError
 
 if TYPE_CHECKING:
@@ -41,6 +42,22 @@ def adjust(
             scores[row, repeating(ids, options.no_repeat_ngram)] = float("-inf")
         if len(ids) < options.min_new_tokens:
             scores[row, ends] = float("-inf")
+    return scores
+
+
+def attract(
+    scores: Tensor, said: Sequence[Sequence[int]], boost: Boost, *, takes_back: bool
+) -> Tensor:
+    """Scores [R, V] changed in place by what draws each row towards hotwords."""
+    import torch
+
+    for row, ids in enumerate(said):
+        bias = boost.bias(ids, takes_back=takes_back)
+        if bias.others:
+            scores[row] += bias.others
+        if bias.units:
+            values = torch.tensor([v - bias.others for v in bias.values], dtype=scores.dtype)
+            scores[row, torch.tensor(bias.units)] += values.to(scores.device)
     return scores
 
 
@@ -104,6 +121,7 @@ def decode_rows(
     *,
     eos_ids: Sequence[int],
     limits: Sequence[int],
+    boost: Boost | None = None,
 ) -> list[list[Hypothesis]]:
     """Greedy or sampled hypotheses of each prompt [B, L, W], the likeliest first.
 
@@ -112,7 +130,8 @@ def decode_rows(
     num_best = options.num_best
     tokens: list[list[int]] = [[] for _ in range(len(limits) * num_best)]
     logprobs: list[list[float]] = [[] for _ in tokens]
-    for row, token, logprob in _walk(model, embeds, mask, options, eos_ids=eos_ids, limits=limits):
+    walk = _walk(model, embeds, mask, options, eos_ids=eos_ids, limits=limits, boost=boost)
+    for row, token, logprob in walk:
         tokens[row].append(token)
         logprobs[row].append(logprob)
     found = [
@@ -132,6 +151,7 @@ def stream_ids(
     options: SearchOptions,
     *,
     eos_ids: Sequence[int],
+    boost: Boost | None = None,
 ) -> Iterator[tuple[int, float]]:
     """Ids and log-probabilities of one prompt [1, L, W], each as it is found; not the end.
 
@@ -144,7 +164,8 @@ def stream_ids(
         )
     assert len(embeds) == 1, "one utterance at a time"
     limits = [options.max_new_tokens]
-    for _, token, logprob in _walk(model, embeds, mask, options, eos_ids=eos_ids, limits=limits):
+    walk = _walk(model, embeds, mask, options, eos_ids=eos_ids, limits=limits, boost=boost)
+    for _, token, logprob in walk:
         if token not in eos_ids:
             yield token, logprob
 
@@ -157,6 +178,7 @@ def _walk(
     *,
     eos_ids: Sequence[int],
     limits: Sequence[int],
+    boost: Boost | None = None,
 ) -> Iterator[tuple[int, int, float]]:
     """(row, id, log-probability) of every row at every step; rows that ended leave the batch."""
     import torch
@@ -171,7 +193,7 @@ def _walk(
     noises = [Noise(options.seed, row % options.num_best) for row in rows]
     while True:
         ids, logprobs = _choose(
-            logits, [said[r] for r in rows], [noises[r] for r in rows], options, eos_ids
+            logits, [said[r] for r in rows], [noises[r] for r in rows], options, eos_ids, boost
         )
         going: list[int] = []
         for place, (row, token, logprob) in enumerate(zip(rows, ids, logprobs, strict=True)):
@@ -193,11 +215,14 @@ def _choose(
     noises: Sequence[Noise],
     options: SearchOptions,
     eos_ids: Sequence[int],
+    boost: Boost | None = None,
 ) -> tuple[list[int], list[float]]:
     import torch
 
     logits = logits.float()
     scores = adjust(logits.clone(), said, options, eos_ids)
+    if boost is not None:
+        attract(scores, said, boost, takes_back=False)
     if options.sample:
         scores = warp(scores, options)
         scores = torch.stack(

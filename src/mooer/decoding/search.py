@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mooer.decoding.generation import Hypothesis, SearchOptions, State, StepModel
-from mooer.decoding.sampling import Noise, adjust, decode_rows, no_numbers, warp
+from mooer.decoding.hotwords import Boost
+from mooer.decoding.sampling import Noise, adjust, attract, decode_rows, no_numbers, warp
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,20 +29,24 @@ def decode(
     *,
     eos_ids: Sequence[int],
     limits: Sequence[int] | None = None,
+    boost: Boost | None = None,
 ) -> list[list[Hypothesis]]:
     """Hypotheses of each prompt [B, L, W], the best first, at most `options.num_best`.
 
     `mask` [B, L] is False on the padding, which is to the left. `limits` are the most new tokens
-    of each utterance, where that is less than `options.max_new_tokens`.
+    of each utterance, where that is less than `options.max_new_tokens`. `boost` draws beams towards
+    hotwords, and takes back what it gave to beginnings of them; one beam alone it only draws.
     DecodeError if the model gives NaN.
     """
     most = options.max_new_tokens
     limits = [most if limits is None else min(most, limits[i]) for i in range(len(embeds))]
     assert all(limit >= 1 for limit in limits), limits
     if options.num_beams == 1:
-        return decode_rows(model, embeds, mask, options, eos_ids=eos_ids, limits=limits)
+        return decode_rows(
+            model, embeds, mask, options, eos_ids=eos_ids, limits=limits, boost=boost
+        )
     searches = [_Search(options, frozenset(eos_ids), limit) for limit in limits]
-    _search(model, embeds, mask, options, searches)
+    _search(model, embeds, mask, options, searches, boost)
     return [search.best() for search in searches]
 
 
@@ -144,6 +149,7 @@ def _search(
     mask: Tensor,
     options: SearchOptions,
     searches: Sequence[_Search],
+    boost: Boost | None = None,
 ) -> None:
     """Run all searches to their end; each has as many rows as the others, dead ones if need be."""
     import torch
@@ -152,7 +158,8 @@ def _search(
     active = list(searches)
     while True:
         num_rows = len(logits) // len(active)
-        for search, candidates in zip(active, _candidates(logits, active, options), strict=True):
+        ranked = _candidates(logits, active, options, boost)
+        for search, candidates in zip(active, ranked, strict=True):
             search.advance(candidates)
         rows: list[int] = []
         tokens: list[int] = []
@@ -175,7 +182,10 @@ def _search(
 
 
 def _candidates(
-    logits: Tensor, active: Sequence[_Search], options: SearchOptions
+    logits: Tensor,
+    active: Sequence[_Search],
+    options: SearchOptions,
+    boost: Boost | None = None,
 ) -> list[list[_Candidate]]:
     """The best continuations over all beams of each search: enough if all ends are among them."""
     import torch
@@ -185,6 +195,8 @@ def _candidates(
     beams = [beam for search in active for beam in search.beams]
     scores = logits - totals
     adjust(scores, _said(beams, options), options, sorted(active[0].eos_ids))
+    if boost is not None:
+        attract(scores, [beam.tokens() for beam in beams], boost, takes_back=True)
     num_ends = len(active[0].eos_ids)
     if options.sample:
         scores = warp(scores, options, min_kept=num_ends + 1)

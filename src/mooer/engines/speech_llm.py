@@ -35,7 +35,7 @@ from mooer.store import located
 from mooer.store.lora import WEIGHTS
 from mooer.store.lora import read_options as read_lora_options
 from mooer.tasks.layout import Text
-from mooer.tasks.templates import parts, template, with_draft
+from mooer.tasks.templates import parts, template, with_hints
 
 Floats = NDArray[np.float32]
 
@@ -165,17 +165,21 @@ class SpeechLLM:
         return [self._adapter(one) for one in frames]
 
     def prompts(
-        self, task: str, utterances: Sequence[Floats], drafts: Sequence[str] = ()
+        self,
+        task: str,
+        utterances: Sequence[Floats],
+        drafts: Sequence[str] = (),
+        hotwords: str = "",
     ) -> list[Prompt]:
         """What a task asks of each utterance [T], for `llm`; `drafts` are shown where not empty.
 
-        ConfigError for an unknown task.
+        `hotwords` is a line of words to expect. ConfigError for an unknown task.
         """
         found: list[Prompt] = []
         drafts = drafts or [""] * len(utterances)
         for embeddings, draft in zip(self.encode(utterances), drafts, strict=True):
             prompt: list[Sequence[int] | Floats] = []
-            wording = with_draft(self.template, task, draft) if draft else None
+            wording = with_hints(self.template, task, draft=draft, hotwords=hotwords)
             for part in parts(self.template, task, len(embeddings), prompt=wording):
                 prompt.append(self.llm.encode(part.text) if isinstance(part, Text) else embeddings)
             found.append(prompt)

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.decoding import rules
 from mooer.decoding.generation import Hypothesis, SearchOptions
+from mooer.decoding.hotwords import Hotword, prompt_line
 from mooer.decoding.pieces import pieces
 from mooer.infer.longform import Chunk, Samples
 from mooer.tasks import check, severity
@@ -42,11 +43,16 @@ class Network(Protocol[P]):
         ...
 
     def prompts(
-        self, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+        self,
+        task: str,
+        utterances: Sequence[Samples],
+        drafts: Sequence[str] = (),
+        hotwords: Sequence[Hotword] = (),
     ) -> list[P]:
         """What the task asks of each utterance [T] at 16 kHz; to be decoded once or more.
 
-        `drafts` are what another recogniser wrote of each; an empty one is not shown.
+        `drafts` are what another recogniser wrote of each; an empty one is not shown. `hotwords`
+        are shown where the template allows it, and answers are drawn towards them.
         """
         ...
 
@@ -97,6 +103,7 @@ class Answerer(Generic[P]):
         language: str | None = None,
         target: str = "en",
         temperatures: Sequence[float] = (),
+        hotwords: Sequence[Hotword] = (),
     ) -> None:
         self._network = network
         self._task = task
@@ -104,6 +111,7 @@ class Answerer(Generic[P]):
         self._language = language
         self._target = target
         self._temperatures = temperatures
+        self._hotwords = tuple(hotwords)
         self._request = template(network.template).requests[task]
         network.require_end()
 
@@ -112,7 +120,8 @@ class Answerer(Generic[P]):
 
         `drafts` are what another recogniser wrote of each, to be shown to the LLM.
         """
-        prompts = self._network.prompts(self._task, [chunk.samples for chunk in chunks], drafts)
+        sounds = [chunk.samples for chunk in chunks]
+        prompts = self._network.prompts(self._task, sounds, drafts, self._hotwords)
         asked = list(zip(chunks, drafts or [""] * len(chunks), prompts, strict=True))
         best = self._attempt(asked, self._search)
         for search in self._other_ways():
@@ -129,7 +138,7 @@ class Answerer(Generic[P]):
         """The answer to one utterance [T] as it is written, unread and unguarded."""
         limit = min(self._search.max_new_tokens, self._limit(len(samples) / SAMPLE_RATE_HZ))
         search = replace(self._search, max_new_tokens=limit)
-        [prompt] = self._network.prompts(self._task, [samples])
+        [prompt] = self._network.prompts(self._task, [samples], (), self._hotwords)
         return pieces(self._network.stream(prompt, search), self._network.text)
 
     def _other_ways(self) -> Iterator[SearchOptions]:
@@ -170,9 +179,10 @@ class Answerer(Generic[P]):
         num_tokens = len(hypothesis.tokens)
         if len(self._request.fields) > 1:
             num_tokens = self._network.num_tokens(text)
-        heard = rules.Heard(
-            chunk.duration_s, chunk.speech_prob, prompt=self._request.prompt, instructed=True
-        )
+        told = self._request.prompt
+        if self._hotwords:
+            told = f"{prompt_line(self._hotwords)} {told}"
+        heard = rules.Heard(chunk.duration_s, chunk.speech_prob, prompt=told, instructed=True)
         said = rules.Hypothesis(text, num_tokens, hypothesis.avg_logprob)
         names = dict.fromkeys(rules.faults(said, heard))
         if not hypothesis.ended:

@@ -62,7 +62,8 @@ class DraftedRecognizer(Listener):
         AudioError if it cannot be read; ConfigError for what neither of the two can do.
         """
         options = options or RecognizeOptions()
-        first = self.first.run(source, replace(options, task="asr"), rate_hz=rate_hz)
+        asked = replace(options, task="asr", rich=False, gender=False, age=False)
+        first = self.first.run(source, asked, rate_hz=rate_hz)
         return _DraftedRun(self, first, options, on_progress)
 
 
@@ -110,7 +111,13 @@ class _DraftedRun(Run):
             )
             return None
         task = options.task if options.to != language else "asr"  # nothing to translate
-        asked = RecognizeOptions(task=task, to=options.to, language=language, temperatures=())
+        asked = RecognizeOptions(
+            task=task,
+            to=options.to,
+            language=language,
+            temperatures=(),
+            hotwords=options.hotwords,
+        )
         return self._recognizer.second.answerer(asked)
 
     def _heard_again(self, chunk: Chunk, segments: list[Segment]) -> list[Segment]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mooer.audio.vad import VadOptions
 from mooer.decoding import rules
+from mooer.decoding.hotwords import Hotword, parse_hotwords, prompt_line
 from mooer.engines.whisper import (
     MAX_WINDOW_S,
     MIN_WINDOW_S,
@@ -43,9 +44,14 @@ class RecognizeOptions:
     beam_size: int | None = None  # None: 5 for a short input, 3 for one over a minute
     temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
     prompt: str = ""  # text in whose style and spelling to go on
-    hotwords: str = ""  # words to expect
+    hotwords: str | tuple[Hotword, ...] = ""  # words to expect, between commas or with weights
     script: str = "hans"  # of Chinese: hans (Simplified) | hant (Traditional)
     words: bool = False  # keep word times
+    rich: bool = False  # emotions, events, and how sure the language is
+    gender: bool = False  # of each voice
+    age: bool = False  # group of age of each voice
+    itn: bool = False  # numbers, dates and amounts in digits
+    punctuate: bool = False  # marks by pauses, where the recogniser writes none
     vad: VadOptions = field(default_factory=VadOptions)
     max_chunk_s: float = 28.0
     batch_size: int = 4  # chunks decoded together by one worker
@@ -61,6 +67,17 @@ class RecognizeOptions:
             raise ConfigError(f"chunks must be of 1 to 30 s, not {self.max_chunk_s}")
         if self.batch_size < 1:
             raise ConfigError(f"batch size must be at least 1, not {self.batch_size}")
+
+    @property
+    def expected(self) -> tuple[Hotword, ...]:
+        """The hotwords with their weights."""
+        given = self.hotwords
+        return parse_hotwords(given) if isinstance(given, str) else given
+
+    @property
+    def told(self) -> str:
+        """The hotwords as a line of a prompt, as they were given if that is a text."""
+        return self.hotwords if isinstance(self.hotwords, str) else prompt_line(self.hotwords)
 
 
 @dataclass
@@ -123,7 +140,7 @@ class GuardedDecoder:
         prompted: bool = True,
     ) -> list[Heard]:
         options = self._options
-        prompt, hotwords = (options.prompt, options.hotwords) if prompted else ("", "")
+        prompt, hotwords = (options.prompt, options.told) if prompted else ("", "")
         decoded = self._engine.decode(
             encoded,
             self._language,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from mooer.audio.vad import SpeechModel, VadOptions
 from mooer.audio.wave import Source
+from mooer.decoding.hotwords import Hotword
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
@@ -18,6 +19,7 @@ from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.paraformer import load_paraformer
 from mooer.infer.paraformer import options_from as paraformer_options
 from mooer.infer.recognizer import Recognizer
+from mooer.infer.rich import RichEnricher, load_rich
 from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
 from mooer.infer.sense_voice import options_from as sense_voice_options
@@ -25,7 +27,7 @@ from mooer.infer.speech_llm import drafts_by, holds_speech_llm, load_speech_llm
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
 from mooer.models.paraformer_folder import holds_paraformer
 from mooer.models.sense_voice_folder import holds_sense_voice
-from mooer.store import fetch
+from mooer.store import catalog, fetch
 from mooer.text import find_language
 from mooer.transcript import Segment, Transcript
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "whisper-base"
 DEFAULT_LLM = "qwen2.5-0.5b"
+RICH = "rich-mini"  # tells emotions, events and voices of what any recogniser has written
 
 
 class Options(TypedDict, total=False):
@@ -44,9 +47,14 @@ class Options(TypedDict, total=False):
     beam_size: int | None
     temperatures: tuple[float, ...]
     prompt: str
-    hotwords: str
+    hotwords: str | tuple[Hotword, ...]
     script: str
     words: bool
+    rich: bool
+    gender: bool
+    age: bool
+    itn: bool
+    punctuate: bool
     vad: VadOptions
     max_chunk_s: float
     batch_size: int
@@ -108,6 +116,8 @@ def load(
             whisper = fetch(draft, offline=offline)
             first = _whisper(whisper, vad, whisper.name, threads)
             recognizer = DraftedRecognizer(first, recognizer)
+    if RICH in catalog():
+        recognizer.make_enricher = lambda: RichEnricher(load_rich(f"store:{RICH}"))
     return Model(
         recognizer,
         llm=llm,

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from mooer.decoding.draft import Follow
 from mooer.decoding.generation import Hypothesis, SearchOptions
+from mooer.decoding.hotwords import Boost, Hotword, prompt_line
 from mooer.decoding.sampling import repeating
 from mooer.engines.embedding_llm import Prompt
 from mooer.engines.speech_llm import SpeechLLM
 from mooer.engines.token_search import Generated, GenerateOptions
 from mooer.errors import ConfigError
+from mooer.infer.boosted import boost_tokens
 from mooer.infer.longform import Samples
 from mooer.tasks.templates import template
 
@@ -32,6 +34,7 @@ class Asked:
 
     prompt: Prompt
     draft: tuple[int, ...] = ()  # ids that its answer may begin with
+    boost: Boost | None = None  # towards hotwords
 
 
 class NativeNetwork:
@@ -55,15 +58,23 @@ class NativeNetwork:
         _ = self.model.stop_ids
 
     def prompts(
-        self, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+        self,
+        task: str,
+        utterances: Sequence[Samples],
+        drafts: Sequence[str] = (),
+        hotwords: Sequence[Hotword] = (),
     ) -> list[Asked]:
         """Ids and embeddings that a task lays out around each utterance [T]."""
-        prompts = self.model.prompts(task, utterances, drafts)
+        prompts = self.model.prompts(task, utterances, drafts, prompt_line(hotwords))
+        boost = boost_tokens(hotwords, self._encode) if hotwords else None
         fields = template(self.template).requests[task].fields
         if not drafts or fields[0] != "transcript" or not self.draft_bonus:
-            return [Asked(prompt) for prompt in prompts]
-        ids = [tuple(self.model.llm.encode(draft, special=False)) for draft in drafts]
-        return [Asked(prompt, draft) for prompt, draft in zip(prompts, ids, strict=True)]
+            return [Asked(prompt, boost=boost) for prompt in prompts]
+        ids = [tuple(self._encode(draft)) for draft in drafts]
+        return [Asked(prompt, draft, boost) for prompt, draft in zip(prompts, ids, strict=True)]
+
+    def _encode(self, text: str) -> list[int]:
+        return self.model.llm.encode(text, special=False)
 
     def decode(
         self, prompts: Sequence[Asked], search: SearchOptions, limits: Sequence[int]
@@ -96,9 +107,11 @@ class NativeNetwork:
         self, prompt: Asked, search: SearchOptions, limit: int, sample: int = 0
     ) -> GenerateOptions:
         options = generate_options(search, self.model.stop_ids, limit=limit, sample=sample)
-        if not prompt.draft:
-            return options
-        adjust = _following(Follow(prompt.draft), self.draft_bonus, self._breaks, options.adjust)
+        adjust = options.adjust
+        if prompt.draft:
+            adjust = _following(Follow(prompt.draft), self.draft_bonus, self._breaks, adjust)
+        if prompt.boost:
+            adjust = _attracted(prompt.boost, adjust, takes_back=search.num_beams > 1)
         return replace(options, adjust=adjust)
 
     @functools.cached_property
@@ -112,7 +125,7 @@ class NativeNetwork:
 
     def num_tokens(self, text: str) -> int:
         """Tokens of a text."""
-        return len(self.model.llm.encode(text, special=False))
+        return len(self._encode(text))
 
 
 def generate_options(
@@ -146,6 +159,17 @@ def _following(
             adjust(said, scores)
         if breaks.isdisjoint(said):
             scores[list(follow.next_ids(said))] += np.float32(bonus)
+
+    return change
+
+
+def _attracted(boost: Boost, adjust: Adjust | None, *, takes_back: bool) -> Adjust:
+    """What draws an answer towards hotwords; after `adjust`."""
+
+    def change(said: Sequence[int], scores: Floats) -> None:
+        if adjust is not None:
+            adjust(said, scores)
+        boost.add_to(scores, said, takes_back=takes_back)
 
     return change
 

@@ -142,7 +142,7 @@ class OnePassRun(Run, Generic[H]):
                     end_s=timed[-1].end_s,
                     text=text,
                     words=tuple(replace(word, text=word.text.strip()) for word in timed)
-                    if self._options.words
+                    if self._options.words or self._options.punctuate
                     else None,
                 )
 

@@ -167,6 +167,6 @@ class _WhisperRun(Run):
                     end_s=words[-1].end_s,
                     text=text,
                     words=tuple(replace(w, text=w.text.strip()) for w in words)
-                    if self._options.words
+                    if self._options.words or self._options.punctuate
                     else None,
                 )

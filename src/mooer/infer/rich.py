@@ -86,6 +86,18 @@ def enrich(
             last_s = end_s
 
 
+@dataclass(frozen=True)
+class RichEnricher:
+    """A teller as the `Enricher` of a recogniser, whose options choose of what it tells."""
+
+    teller: Teller
+    options: RichOptions = RichOptions(gender=True, age=True)
+
+    def enrich(self, samples: Samples, segment: Segment) -> Segment:
+        """The segment with labels and events, by its sound [T] at 16 kHz."""
+        return _told(segment, samples, self.teller, self.options)
+
+
 def _told(segment: Segment, samples: Samples, teller: Teller, options: RichOptions) -> Segment:
     if len(samples) < MIN_S * SAMPLE_RATE_HZ:
         return replace(segment, events=() if options.events else None)

@@ -10,21 +10,53 @@ from dataclasses import replace
 from mooer.audio.vad import Samples, Span, SpeechModel, speech_spans
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave
 from mooer.engines.whisper import TimedWord
+from mooer.errors import ConfigError, MooerError
+from mooer.infer.enriched import Enricher, Enrichment
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, pack
+from mooer.infer.written import written
 from mooer.text import to_chinese_marks, to_simplified, to_traditional
 from mooer.transcript import Segment, Transcript, Word
 
 OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
 
+_TOLD = {"rich": "emotions and events", "gender": "gender", "age": "age"}
+
 
 class Listener(ABC):
-    """A recogniser with a VAD before it; use one from one thread."""
+    """A recogniser with a VAD before it; use one from one thread.
+
+    `is_rich` says whether its own segments carry emotions and events. What they do not carry, an
+    enricher tells, which `make_enricher` makes when it is first needed.
+    """
+
+    is_rich = False
 
     def __init__(self, vad: SpeechModel, *, name: str, versions: dict[str, str]) -> None:
+        self.make_enricher: Callable[[], Enricher] | None = None
+        self._enricher: Enricher | None = None
         self.vad = vad
         self.name = name
         self.versions = versions
+
+    def enrichment(self, options: RecognizeOptions) -> Enrichment | None:
+        """What tells the labels that are asked for and that the recogniser does not tell.
+
+        ConfigError if nothing can.
+        """
+        wanted = [name for name in _TOLD if getattr(options, name)]
+        if not wanted or (wanted == ["rich"] and self.is_rich):
+            return None
+        if self._enricher is None and self.make_enricher is not None:
+            self._enricher = self.make_enricher()
+        if self._enricher is None:
+            raise ConfigError(
+                f"{self.name or 'this model'} does not tell "
+                f"{' and '.join(_TOLD[name] for name in wanted)}: leave "
+                f"{', '.join('--' + name for name in wanted)} out, or for emotions and events take "
+                "SenseVoice (--model FOLDER)"
+            )
+        return Enrichment(self._enricher, options)
 
     @abstractmethod
     def run(
@@ -65,6 +97,12 @@ class Run(ABC):
         self.source = source if isinstance(source, str) else ""
         self._options = options
         self._on_progress = on_progress or (lambda done_s, total_s: None)
+        try:
+            self._enrichment = recognizer.enrichment(options)
+        except MooerError:
+            wave.close()
+            raise
+        self._overhearing: list[Callable[[Samples], None]] = []
         self._num_samples = 0
         self._total_s = wave.duration_s
         self._segments = self._recognize()
@@ -79,7 +117,8 @@ class Run(ABC):
         segments = tuple(segments)
         spoken = Counter[str]()
         for segment in segments:
-            spoken[segment.language] += max(1, len(segment.text))
+            if segment.text:
+                spoken[segment.language] += len(segment.text)
         translates = self._options.task != "asr"
         return Transcript(
             segments=segments,
@@ -108,34 +147,49 @@ class Run(ABC):
 
     def spans(self) -> Iterator[Span]:
         """Speech as the VAD finds it, none longer than a chunk may be."""
-        options = self._options
-        return speech_spans(
-            self._counted(self.wave.blocks()),
+        options, enrichment = self._options, self._enrichment
+        blocks = self._counted(self.wave.blocks())
+        spans = speech_spans(
+            enrichment.blocks(blocks) if enrichment else blocks,
             self._recognizer.vad,
             options.vad,
             max_s=options.max_chunk_s,
         )
+        return enrichment.spans(spans) if enrichment else spans
 
     def segments(self, decoded: Iterable[tuple[Chunk, Iterable[Segment]]]) -> Iterator[Segment]:
         """What was made of all chunks, in order of time."""
         last_s = 0.0
+        enrichment = self._enrichment
         for chunk, segments in decoded:
-            for segment in segments:
+            for segment in enrichment.segments(chunk, segments) if enrichment else segments:
                 # Two chunks share no sample, but rounding must not let times cross.
                 start_s = max(segment.start_s, last_s)
                 last_s = max(segment.end_s, start_s)
-                yield replace(segment, start_s=start_s, end_s=last_s)
+                yield self._finished(replace(segment, start_s=start_s, end_s=last_s))
             self._on_progress(chunk.end_s, self._total_s)
+        yield from enrichment.rest() if enrichment else ()
         done_s = self._num_samples / SAMPLE_RATE_HZ
         self._on_progress(done_s, done_s)
+
+    def _finished(self, segment: Segment) -> Segment:
+        """As it is written, and without the times of words if they are not asked for."""
+        segment = written(segment, self._options)
+        return segment if self._options.words else replace(segment, words=None)
 
     def close(self) -> None:
         """Let go of an input that was not read to its end; closing it twice does no harm."""
         self.wave.close()
 
+    def overhear(self, push: Callable[[Samples], None]) -> None:
+        """Give each block of samples [T] at 16 kHz to `push` too, in order, as it is read."""
+        self._overhearing.append(push)
+
     def _counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         for block in blocks:
             self._num_samples += len(block)
+            for push in self._overhearing:
+                push(block)
             yield block
 
     def _in_script(self, text: str, language: str) -> str:

@@ -84,6 +84,8 @@ class Network(Protocol):
 class SenseVoiceRecognizer(OnePassRecognizer[Rich]):
     """SenseVoice with a VAD before it; use one from one thread."""
 
+    is_rich = True
+
     def __init__(
         self,
         network: Network,

@@ -12,11 +12,13 @@ from mooer.data.collate import Collator, Failure, FeatureReader, Features, Heard
 from mooer.data.stages import Example
 from mooer.data.supervision import Utterance
 from mooer.decoding.generation import Hypothesis, SearchOptions
+from mooer.decoding.hotwords import Boost, Hotword, prompt_line
 from mooer.decoding.sampling import stream_ids
 from mooer.decoding.search import decode
 from mooer.errors import ModelError
+from mooer.infer.boosted import boost_tokens
 from mooer.infer.longform import Samples
-from mooer.tasks.templates import template, with_draft
+from mooer.tasks.templates import template, with_hints
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +48,7 @@ class Prompt:
     task: str
     samples: Samples
     draft: str = ""
+    hotwords: tuple[Hotword, ...] = ()
 
 
 class TorchNetwork:
@@ -81,25 +84,39 @@ class TorchNetwork:
         _ = self.eos_ids
 
     def prompts(
-        self, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+        self,
+        task: str,
+        utterances: Sequence[Samples],
+        drafts: Sequence[str] = (),
+        hotwords: Sequence[Hotword] = (),
     ) -> list[Prompt]:
         """The utterances, which are heard when they are decoded, together."""
         drafts = drafts or [""] * len(utterances)
         pairs = zip(utterances, drafts, strict=True)
-        return [Prompt(task, samples, draft) for samples, draft in pairs]
+        return [Prompt(task, samples, draft, tuple(hotwords)) for samples, draft in pairs]
 
     def decode(
         self, prompts: Sequence[Prompt], search: SearchOptions, limits: Sequence[int]
     ) -> list[list[Hypothesis]]:
         """Hypotheses of each prompt, the best first, of one batch."""
         embeds, mask = self.embed(prompts)
-        return decode(self._steps, embeds, mask, search, eos_ids=self.eos_ids, limits=limits)
+        boost = self._boost(prompts[0].hotwords)
+        return decode(
+            self._steps, embeds, mask, search, eos_ids=self.eos_ids, limits=limits, boost=boost
+        )
 
     def stream(self, prompt: Prompt, search: SearchOptions) -> Iterator[int]:
         """The ids of one greedy or sampled answer, each as it is found, without the end."""
         embeds, mask = self.embed([prompt])
-        ids = stream_ids(self._steps, embeds, mask, search, eos_ids=self.eos_ids)
+        boost = self._boost(prompt.hotwords)
+        ids = stream_ids(self._steps, embeds, mask, search, eos_ids=self.eos_ids, boost=boost)
         return (token for token, _ in ids)
+
+    def _boost(self, hotwords: Sequence[Hotword]) -> Boost | None:
+        return boost_tokens(hotwords, self._encode) if hotwords else None
+
+    def _encode(self, text: str) -> list[int]:
+        return [int(i) for i in self.model.tokenizer.encode(text, add_special_tokens=False)]
 
     def text(self, ids: Sequence[int]) -> str:
         """Text of ids, special ones left out."""
@@ -115,7 +132,9 @@ class TorchNetwork:
 
         [task] = {prompt.task for prompt in prompts}
         utterances = [prompt.samples for prompt in prompts]
-        batch = prompt_batch(self.model, task, utterances, [prompt.draft for prompt in prompts])
+        shown = prompt_line(prompts[0].hotwords)
+        drafts = [prompt.draft for prompt in prompts]
+        batch = prompt_batch(self.model, task, utterances, drafts, shown)
         batch = batch.to(self._device)
         batch = replace(batch, features=batch.features.to(self._dtype))
         with torch.no_grad():
@@ -123,7 +142,11 @@ class TorchNetwork:
 
 
 def prompt_batch(
-    model: SpeechLLM, task: str, utterances: Sequence[Samples], drafts: Sequence[str] = ()
+    model: SpeechLLM,
+    task: str,
+    utterances: Sequence[Samples],
+    drafts: Sequence[str] = (),
+    hotwords: str = "",
 ) -> Batch:
     """What a task asks of utterances [T] at 16 kHz, padded to the left for decoding."""
     frontend = model.encoder.frontend
@@ -137,7 +160,9 @@ def prompt_batch(
         with_answers=False,
     )
     drafts = drafts or [""] * len(utterances)
-    wordings = [with_draft(model.template, task, draft) if draft else None for draft in drafts]
+    wordings = [
+        with_hints(model.template, task, draft=draft, hotwords=hotwords) for draft in drafts
+    ]
     examples = [
         Example(Utterance(str(i), audio="", prompt=wording), task)
         for i, wording in enumerate(wordings)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mooer.subtitles.cues import Cue
-from mooer.subtitles.options import SubtitleOptions, TimedText, clean, segment_span
+from mooer.subtitles.options import SubtitleOptions, clean, segment_span
+from mooer.subtitles.protocols import TimedText
+from mooer.subtitles.tags import event_names, tagged_line
 
 
 def timestamp(ms: int, mark: str = ",") -> str:
@@ -45,24 +47,41 @@ def _escape(line: str) -> str:
 
 
 def to_tsv(segments: Iterable[TimedText], options: SubtitleOptions | None = None) -> str:
-    """One row a segment: start and end in milliseconds, text, and the translation if bilingual."""
+    """One row a segment: start and end in milliseconds, text, and the translation if bilingual.
+
+    A column `speaker` is there if one is known and wanted; with tags, columns of what they tell,
+    and rows of what is heard where nobody speaks.
+    """
     options = options or SubtitleOptions()
-    rows = ["start_ms\tend_ms\ttext" + ("\ttranslation" if options.bilingual else "")]
-    for s in segments:
-        text = s.translation or "" if options.translation else s.text
-        start_s, end_s = segment_span(s)
-        row = f"{round(start_s * 1000)}\t{round(end_s * 1000)}\t{clean(text)}"
-        rows.append(row + (f"\t{clean(s.translation or '')}" if options.bilingual else ""))
-    return "\n".join(rows) + "\n"
+    segments = [s for s in segments if s.text or s.translation or options.tags != "none"]
+    columns: dict[str, Callable[[TimedText], str]] = {
+        "start_ms": lambda s: str(round(segment_span(s)[0] * 1000)),
+        "end_ms": lambda s: str(round(segment_span(s)[1] * 1000)),
+        "text": lambda s: s.translation or "" if options.translation else s.text,
+    }
+    if options.bilingual:
+        columns["translation"] = lambda s: s.translation or ""
+    if options.speakers and any(s.speaker for s in segments):
+        columns["speaker"] = lambda s: s.speaker or ""
+    if options.tags != "none":
+        columns["language"] = lambda s: s.language
+        columns["emotion"] = lambda s: s.emotion.name if s.emotion else ""
+        columns["events"] = event_names
+        if any(s.gender for s in segments):
+            columns["gender"] = lambda s: s.gender.name if s.gender else ""
+        if any(s.age for s in segments):
+            columns["age"] = lambda s: s.age.name if s.age else ""
+    rows = [list(columns), *([clean(cell(s)) for cell in columns.values()] for s in segments)]
+    return "".join("\t".join(row) + "\n" for row in rows)
 
 
 def to_txt(segments: Iterable[TimedText], options: SubtitleOptions | None = None) -> str:
-    """One line a segment; bilingual: the translation in the line below."""
+    """One line a segment, with its tags; bilingual: the translation in the line below."""
     options = options or SubtitleOptions()
     lines: list[str] = []
     for s in segments:
-        if not options.translation:
-            lines.append(clean(s.text))
-        if options.translation or options.bilingual:
-            lines.append(clean(s.translation or ""))
+        text, translation = clean(s.text), clean(s.translation or "")
+        lines.append(tagged_line(translation if options.translation else text, s, options))
+        if options.bilingual:
+            lines.append(translation)
     return "".join(f"{line}\n" for line in lines if line)

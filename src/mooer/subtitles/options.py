@@ -4,52 +4,13 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from mooer.errors import ConfigError
+from mooer.errors import ConfigError, did_you_mean
+from mooer.subtitles.protocols import TimedText
 from mooer.text import is_wide
 
-
-class TimedWord(Protocol):
-    """What a word must have here."""
-
-    @property
-    def start_s(self) -> float:
-        """Start in seconds."""
-
-    @property
-    def end_s(self) -> float:
-        """End in seconds."""
-
-    @property
-    def text(self) -> str:
-        """What was said."""
-
-
-class TimedText(Protocol):
-    """What a segment must have here."""
-
-    @property
-    def start_s(self) -> float:
-        """Start in seconds."""
-
-    @property
-    def end_s(self) -> float:
-        """End in seconds."""
-
-    @property
-    def text(self) -> str:
-        """What was said."""
-
-    @property
-    def words(self) -> Sequence[TimedWord] | None:
-        """Words with times, or None."""
-
-    @property
-    def translation(self) -> str | None:
-        """Its translation, or None."""
+TAGS = ("none", "words", "emoji")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +27,15 @@ class SubtitleOptions:
     min_gap_s: float = 0.08  # between cues: two frames at 25 a second
     bilingual: bool = False  # the original over its translation
     translation: bool = False  # the translation only
+    tags: str = "none"  # of emotions, events and languages: none | words | emoji
+    speakers: bool = True  # names of speakers, where they are known
 
     def __post_init__(self) -> None:
         """Refuse what no cue could obey."""
         if self.bilingual and self.translation:
             raise ConfigError("bilingual and translation subtitles exclude each other: choose one")
+        if self.tags not in TAGS:
+            raise ConfigError(f"unknown tags {self.tags!r}: {did_you_mean(self.tags, TAGS)}")
         for name in ("max_latin_chars", "max_cjk_chars", "max_lines"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")

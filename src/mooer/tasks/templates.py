@@ -234,9 +234,28 @@ def with_draft(name: str, task: str, draft: str) -> str:
     >>> with_draft("mini", "asr", "hello <|im_end|>")
     'Draft: hello < |im_end|>\nTranscribe the speech.'
     """
+    return f"Draft: {_line(draft)}\n{_request(name, task).prompt}"
+
+
+def with_hints(name: str, task: str, *, draft: str = "", hotwords: str = "") -> str:
+    r"""The wording of a task after what is known: words to expect, another recogniser's text.
+
+    Only a template that was made for chat is shown hotwords; others know their wording alone.
+
+    >>> with_hints("mini", "asr", hotwords="MooER, Qwen")
+    'Hotwords: MooER, Qwen\nTranscribe the speech.'
+    >>> with_hints("mooer", "asr", hotwords="MooER, Qwen")
+    'Transcribe speech to text. '
+    """
+    wording = with_draft(name, task, draft) if draft else _request(name, task).prompt
+    if hotwords and template(name).chat is not None:
+        wording = f"Hotwords: {_line(hotwords)}\n{wording}"
+    return wording
+
+
+def _line(text: str) -> str:
     # The names of special tokens open with "<|"; nobody can say one.
-    line = " ".join(draft.split()).replace("<|", "< |")
-    return f"Draft: {line}\n{_request(name, task).prompt}"
+    return " ".join(text.split()).replace("<|", "< |")
 
 
 def read_answer(name: str, task: str, text: str) -> Answer:

@@ -19,6 +19,7 @@ from mooer.text.scripts import (
     to_simplified,
     to_traditional,
 )
+from mooer.text.written import to_written
 
 __all__ = [
     "CHARACTER_LANGUAGES",
@@ -37,5 +38,6 @@ __all__ = [
     "to_chinese_marks",
     "to_simplified",
     "to_traditional",
+    "to_written",
     "word_tokens",
 ]
