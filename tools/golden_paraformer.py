@@ -87,6 +87,7 @@ def build(name: str) -> Any:
         predictor_conf=predictor_conf(name),
         input_size=560,
         vocab_size=len(TOKENS),
+        ctc_weight=0.0,
         predictor_bias=1,
     ).eval()
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}

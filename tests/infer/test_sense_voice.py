@@ -113,7 +113,7 @@ def test_traditional_characters(folder):
 
 
 def test_no_speech_in_it_is_no_language(folder):
-    recognizer = scripted(folder, ("nospeech", "EMO_UNKNOWN", "BGM", "woitn"), sentence=3)
+    recognizer = scripted(folder, ("nospeech", "EMO_UNKNOWN", "Speech", "woitn"), sentence=3)
     assert recognizer.transcribe(CLIP, rate_hz=16_000).language == "und"
     recognizer.network.ids = []
     assert recognizer.transcribe(CLIP, rate_hz=16_000).segments == ()

@@ -64,7 +64,8 @@ class Cif(nn.Module):
         hidden = pad(hidden, (0, 0, 0, 1))
         total = weights.double().cumsum(1)
         counts = total[:, -1].float().floor().long()
-        return gather(hidden, total, int(counts.max())), counts, weights
+        most = max(1, int(counts.max()))  # the decoder cannot read nothing
+        return gather(hidden, total, most), counts, weights
 
     def around(self, hidden: Tensor) -> Tensor:
         """What the convolution makes of each frame and its neighbours: [B, D, F]."""

@@ -25,7 +25,7 @@ def token_times(
     >>> token_times(np.float32([0.5, 0.5, 1, 0, 0, 1, 0]), 2, 0.06)
     [(0.0, 0.03), (0.03, 0.42)]
     """
-    if not num_tokens:
+    if not num_tokens or not len(weights):
         return []
     total = np.cumsum(weights, dtype=np.float64)
     if int(np.floor(total[-1] / _FULL)) != num_tokens + 1 and total[-1] > 0:

@@ -18,7 +18,8 @@ from mooer.train.sense_voice.recipe import SenseVoiceModel
 class SenseVoiceGoal(Goal):
     """The goal of SenseVoice. In a batch `ids` are query frames, and `labels` the four labels.
 
-    Recordings whose text is not known, or that have fewer frames than pieces, teach no words.
+    Recordings whose text is not known, or that have fewer frames than pieces, teach no words; where
+    nothing is said, blanks are taught.
     """
 
     model: SenseVoice
@@ -60,7 +61,7 @@ class SenseVoiceGoal(Goal):
         return [
             (place, self.vocabulary.encode(text))
             for place, text in enumerate(batch.transcripts)
-            if text
+            if text is not None
         ]
 
     def _ctc(self, logits: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
@@ -72,7 +73,9 @@ class SenseVoiceGoal(Goal):
         with torch.autocast(device.type, enabled=False):
             return functional.ctc_loss(
                 logits[places].float().log_softmax(-1).transpose(0, 1),  # [F, B, V]
-                torch.tensor([one for _, units in known for one in units], device=device),
+                torch.tensor(
+                    [one for _, units in known for one in units], dtype=torch.int64, device=device
+                ),
                 lengths[places],
                 torch.tensor([len(units) for _, units in known], device=device),
                 blank=BLANK,
