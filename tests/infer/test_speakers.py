@@ -97,6 +97,14 @@ def test_how_it_is_cut_into_blocks_does_not_matter(diarizer):
         assert diarizer.diarize(blocks(talk, size)) == whole
 
 
+def test_it_listens_beside_a_recogniser(diarizer):
+    talk = np.concatenate([tone(0, 4), tone(1, 5)])
+    listening = diarizer.listen()
+    passed = list(listening.overhear(blocks(talk)))
+    np.testing.assert_array_equal(np.concatenate(passed), talk)
+    assert listening.finish() == diarizer.diarize([talk])
+
+
 def test_two_at_once(diarizer):
     both = tone(0, 2) + tone(1, 2)
     found = diarizer.diarize([np.concatenate([tone(0, 3), both, tone(1, 3)])])

@@ -136,16 +136,20 @@ def _leaky(x: Floats) -> Floats:
 
 
 def _band_passes(arrays: Mapping[str, NDArray[Any]]) -> Floats:
-    """Filters [251, 80]: each band as a cosine and as a sine, of learnt edges, under a window."""
+    """Filters [251, 80]: each band as a cosine and as a sine, of learnt edges, under a window.
+
+    Phases reach 390 radians, and are rounded to float32 as they were in training: exact ones would
+    move probabilities by 0.002.
+    """
     name = "sincnet.conv1d.0.filterbank."
-    low_hz = _MIN_HZ + np.abs(arrays[name + "low_hz_"].astype(np.float64))
-    band_hz = _MIN_HZ + np.abs(arrays[name + "band_hz_"].astype(np.float64))
+    low_hz = np.float32(_MIN_HZ) + np.abs(arrays[name + "low_hz_"])
+    band_hz = np.float32(_MIN_HZ) + np.abs(arrays[name + "band_hz_"])
     high_hz = np.clip(low_hz + band_hz, _MIN_HZ, _SAMPLE_RATE_HZ / 2)
-    window = arrays[name + "window_"].astype(np.float64)
-    phase = 2 * np.pi * np.arange(-len(window), 0) / _SAMPLE_RATE_HZ
-    low, high = low_hz * phase, high_hz * phase
-    cosine = (np.sin(high) - np.sin(low)) / (phase / 2) * window
-    sine = (np.cos(low) - np.cos(high)) / (phase / 2) * window
+    angle = arrays[name + "n_"]  # of 1 Hz, at each sample before the middle
+    low, high = (low_hz * angle).astype(np.float64), (high_hz * angle).astype(np.float64)
+    shape = arrays[name + "window_"] / (angle / 2).astype(np.float64)
+    cosine = (np.sin(high) - np.sin(low)) * shape
+    sine = (np.cos(low) - np.cos(high)) * shape
     width = high_hz - low_hz
     whole = np.concatenate(
         [

@@ -7,7 +7,7 @@ window a probability every 17 ms for each of its speakers, and their voices: som
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -147,6 +147,12 @@ class Listening:
             kept_from = max(self._held_from, self._next - self._hop)
             self._held = self._held[kept_from - self._held_from :]
             self._held_from = kept_from
+
+    def overhear(self, blocks: Iterable[Floats]) -> Iterator[Floats]:
+        """The blocks [T] of a recording on their way to a recogniser, heard as they pass."""
+        for block in blocks:
+            self.push(block)
+            yield block
 
     def finish(self, num_speakers: int | None = None) -> Diarization:
         """Who spoke when. ConfigError for a number of speakers that nobody can have."""
