@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from pypinyin import Style, lazy_pinyin
 from pypinyin.seg import mmseg
+from subgraph import cut_out
 
 from mooer.data.supervision import Utterance, read_manifest
 from mooer.files import write_whole
@@ -41,6 +42,7 @@ DURATIONS = "/encoder/Clip_output_0"  # frames of 25 ms, one number a phoneme
 FRAME_S = 600 / 24_000
 MARGIN_S = 0.05  # of quiet that `speak` keeps at both ends
 MAX_OFF_S = 0.35  # of the ends together
+MAX_WHOLE_S = 0.12
 MAX_JOINED = 3  # words that espeak says as one
 MAX_UNLIKE = 0.35  # mean over the groups of phonemes of a text
 MAX_GAP_S = 0.12  # between words that are said without a pause
@@ -68,22 +70,21 @@ def main() -> None:
 
 
 class Durations(Kokoro):
-    """Kokoro up to its durations. Protobuf may be added to at its end: an output of the graph."""
+    """Kokoro up to its durations."""
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
 
-        name = DURATIONS.encode()
-        value = b"\x0a" + bytes([len(name)]) + name  # ValueInfoProto.name
-        graph = b"\x62" + bytes([len(value)]) + value  # GraphProto.output
-        model = (folder / "model.onnx").read_bytes() + b"\x3a" + bytes([len(graph)]) + graph
         super().__init__(folder)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
+            cut_out((folder / "model.onnx").read_bytes(), DURATIONS),
+            options,
+            providers=["CPUExecutionProvider"],
         )
+        self._inputs = {value.name for value in self._session.get_inputs()}
 
     def of(self, spoken: str, voice: Voice, speed: float) -> Any:
         """Frames of the pad, each phoneme, and the pad."""
@@ -93,6 +94,7 @@ class Durations(Kokoro):
             "style": self._style(voice, len(tokens)),
             "speed": np.array([speed], np.float32),
         }
+        feed = {name: value for name, value in feed.items() if name in self._inputs}
         return np.asarray(self._session.run([DURATIONS], feed)[0], np.float64).ravel()
 
     def known(self, spoken: str) -> str:
@@ -117,7 +119,8 @@ def times(utterance: Utterance, speaker: Durations) -> tuple[list[Any], str]:
     lead_s, tail_s = frames[0] * FRAME_S - MARGIN_S, frames[-1] * FRAME_S - MARGIN_S
     if not -0.1 < off_s < lead_s + tail_s + MAX_OFF_S:
         return [], "lengths differ"
-    lead_s += (off_s - lead_s - tail_s) / 2
+    is_whole = abs(off_s) < MAX_WHOLE_S  # made by a tool that cuts nothing off
+    lead_s = off_s / 2 if is_whole else lead_s + (off_s - lead_s - tail_s) / 2
     found = [
         [word, edges[begin + 1] - lead_s, edges[end + 1] - lead_s] for word, begin, end in places
     ]
