@@ -3,9 +3,9 @@
     python recipes/rich/times.py ../shared/synth/train.jsonl --out runs/rich/times.jsonl
 
 Kokoro decides how long each phoneme lasts before it makes any sound; its network is run up to there
-alone, with the text, the voice and the speed of the manifest. What `speak` cut off at both ends is
-the difference of the lengths; half of what is unaccounted for is taken from each end. An
-utterance whose length does not come out, or whose words cannot be told in its phonemes, is left
+alone, with the text, the voice and the speed of the manifest. What is heard comes two frames
+earlier, and a word before a pause ends where it grows quiet. An utterance whose length does not come
+out (it was spoken by other phonemes, or cut), or whose words cannot be told in its phonemes, is left
 out. The output has an id and `words` a line: [[word or character, start, end], …] in seconds.
 """
 
@@ -27,6 +27,7 @@ from pypinyin import Style, lazy_pinyin
 from pypinyin.seg import mmseg
 from subgraph import cut_out
 
+from mooer.audio.wave import SAMPLE_RATE_HZ, read_wave
 from mooer.data.supervision import Utterance, read_manifest
 from mooer.files import write_whole
 from mooer.speak.base import Voice
@@ -40,9 +41,10 @@ from mooer.text.units import words_of
 
 DURATIONS = "/encoder/Clip_output_0"  # frames of 25 ms, one number a phoneme
 FRAME_S = 600 / 24_000
-MARGIN_S = 0.05  # of quiet that `speak` keeps at both ends
-MAX_OFF_S = 0.35  # of the ends together
-MAX_WHOLE_S = 0.12
+EARLY_S = 2 * FRAME_S
+MAX_OFF_S = 0.05  # of the whole length
+QUIET = 0.05  # of the level of what is loud
+MIN_S = 0.06  # of a word
 MAX_JOINED = 3  # words that espeak says as one
 MAX_UNLIKE = 0.35  # mean over the groups of phonemes of a text
 MAX_GAP_S = 0.12  # between words that are said without a pause
@@ -115,19 +117,31 @@ def times(utterance: Utterance, speaker: Durations) -> tuple[list[Any], str]:
         spoken, Voice.parse(utterance.speaker or ""), float(utterance.extra["speed"])
     )
     edges = np.concatenate([[0], np.cumsum(frames)]) * FRAME_S
-    off_s = edges[-1] - (utterance.duration_s or 0.0)  # what was cut off at both ends
-    lead_s, tail_s = frames[0] * FRAME_S - MARGIN_S, frames[-1] * FRAME_S - MARGIN_S
-    if not -0.1 < off_s < lead_s + tail_s + MAX_OFF_S:
+    whole_s = utterance.duration_s or 0.0
+    if abs(edges[-1] - whole_s) > MAX_OFF_S:
         return [], "lengths differ"
-    is_whole = abs(off_s) < MAX_WHOLE_S  # made by a tool that cuts nothing off
-    lead_s = off_s / 2 if is_whole else lead_s + (off_s - lead_s - tail_s) / 2
-    found = [
-        [word, edges[begin + 1] - lead_s, edges[end + 1] - lead_s] for word, begin, end in places
-    ]
+    edges = np.maximum(0.0, edges * whole_s / edges[-1] - EARLY_S)
+    found = [[word, edges[begin + 1], edges[end + 1]] for word, begin, end in places]
     for one, other in itertools.pairwise(found):
         if other[1] - one[2] < MAX_GAP_S:  # a space that nobody hears
             one[2] = other[1] = (one[2] + other[1]) / 2
+    until_quiet(found, read_wave(utterance.audio))
     return [[word, round(float(a), 3), round(float(b), 3)] for word, a, b in found], "told"
+
+
+def until_quiet(words: list[Any], samples: Any) -> None:
+    """Let words before a pause, and the last one, end where the sound does."""
+    size = round(0.01 * SAMPLE_RATE_HZ)
+    blocks = samples[: len(samples) // size * size].reshape(-1, size)
+    levels = np.sqrt(np.square(blocks).mean(1))
+    loud = levels > QUIET * np.quantile(levels, 0.95)
+    for place, word in enumerate(words):
+        if place + 1 < len(words) and words[place + 1][1] - word[2] < 0.01:
+            continue
+        begin, end = round(word[1] * 100), round(word[2] * 100)
+        heard = np.flatnonzero(loud[begin:end])
+        if len(heard):
+            word[2] = max(word[1] + MIN_S, (begin + heard[-1] + 1) / 100)
 
 
 def english(text: str, spoken: str) -> list[tuple[str, int, int]]:
