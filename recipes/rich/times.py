@@ -2,11 +2,12 @@
 
     python recipes/rich/times.py ../shared/synth/train.jsonl --out runs/rich/times.jsonl
 
-Kokoro decides how long each phoneme lasts before it makes any sound; its network is run up to there
-alone, with the text, the voice and the speed of the manifest. What is heard comes two frames
-earlier, and a word before a pause ends where it grows quiet. An utterance whose length does not come
-out (it was spoken by other phonemes, or cut), or whose words cannot be told in its phonemes, is left
-out. The output has an id and `words` a line: [[word or character, start, end], …] in seconds.
+Kokoro decides how long each phoneme lasts before it makes any sound; its network is run up to
+there alone, with the text, the voice and the speed of the manifest. What is heard comes two frames
+earlier, and a word before a pause ends where it grows quiet. An utterance whose length does not
+come out (it was spoken by other phonemes, or cut), or whose words cannot be told in its phonemes,
+is left out. The output has an id and `words` a line: [[word or character, start, end], …] in
+seconds.
 """
 
 from __future__ import annotations
