@@ -9,6 +9,7 @@ import numpy as np
 import sounds
 import soxr
 
+from mooer.audio.wave import read_wave
 from mooer.data.supervision import Utterance
 from mooer.speak.base import blend
 from mooer.speak.kokoro import RATE_HZ, Kokoro
@@ -62,7 +63,7 @@ _WHOLE = {
 _SMALL = {"ゃ": "a", "ゅ": "ɯ", "ょ": "o"}
 
 
-def speech(out: Path, rng: np.random.Generator, per_sentence: int = 3) -> Iterator[Utterance]:
+def speech(out: Path, rng: np.random.Generator, per_sentence: int = 1) -> Iterator[Utterance]:
     """Each sentence by several blends of voices."""
     kokoro = Kokoro(located("store:kokoro-82m"))
     lines = [line for line in SENTENCES.splitlines() if line]
@@ -70,13 +71,15 @@ def speech(out: Path, rng: np.random.Generator, per_sentence: int = 3) -> Iterat
         text = lines[number % len(lines)]
         spoken = "".join(c for c in phonemes(text) if c in kokoro._vocabulary)
         voice = blend(kokoro.voices, rng)
-        said = kokoro._say(spoken, voice, float(rng.uniform(0.85, 1.2)))
-        samples = soxr.resample(said, RATE_HZ, sounds.RATE_HZ).astype(np.float32)
-        path = sounds.write(out / "japanese" / f"{number:03}.wav", samples)
+        speed = float(rng.uniform(0.85, 1.2))
+        path = out / "japanese" / f"{number:03}.wav"
+        if not path.exists():
+            said = kokoro._say(spoken, voice, speed)
+            sounds.write(path, soxr.resample(said, RATE_HZ, sounds.RATE_HZ).astype(np.float32))
         yield Utterance(
             f"japanese-{number:03}",
             str(path),
-            duration_s=len(samples) / sounds.RATE_HZ,
+            duration_s=len(read_wave(str(path))) / sounds.RATE_HZ,
             text=None,
             language="ja",
             event="speech",

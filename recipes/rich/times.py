@@ -2,11 +2,12 @@
 
     python recipes/rich/times.py ../shared/synth/train.jsonl --out runs/rich/times.jsonl
 
-Kokoro decides how long each phoneme lasts before it makes any sound; its network is run up to there
-alone, with the text, the voice and the speed of the manifest. What `speak` cut off at both ends is
-the difference of the lengths; half of what is unaccounted for is taken from each end. An
-utterance whose length does not come out, or whose words cannot be told in its phonemes, is left
-out. The output has an id and `words` a line: [[word or character, start, end], …] in seconds.
+Kokoro decides how long each phoneme lasts before it makes any sound; its network is run up to
+there alone, with the text, the voice and the speed of the manifest. What is heard comes two frames
+earlier, and a word before a pause ends where it grows quiet. An utterance whose length does not
+come out (it was spoken by other phonemes, or cut), or whose words cannot be told in its phonemes,
+is left out. The output has an id and `words` a line: [[word or character, start, end], …] in
+seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from typing import Any
 import numpy as np
 from pypinyin import Style, lazy_pinyin
 from pypinyin.seg import mmseg
+from subgraph import cut_out
 
+from mooer.audio.wave import SAMPLE_RATE_HZ, read_wave
 from mooer.data.supervision import Utterance, read_manifest
 from mooer.files import write_whole
 from mooer.speak.base import Voice
@@ -39,8 +42,10 @@ from mooer.text.units import words_of
 
 DURATIONS = "/encoder/Clip_output_0"  # frames of 25 ms, one number a phoneme
 FRAME_S = 600 / 24_000
-MARGIN_S = 0.05  # of quiet that `speak` keeps at both ends
-MAX_OFF_S = 0.35  # of the ends together
+EARLY_S = 2 * FRAME_S
+MAX_OFF_S = 0.05  # of the whole length
+QUIET = 0.05  # of the level of what is loud
+MIN_S = 0.06  # of a word
 MAX_JOINED = 3  # words that espeak says as one
 MAX_UNLIKE = 0.35  # mean over the groups of phonemes of a text
 MAX_GAP_S = 0.12  # between words that are said without a pause
@@ -68,22 +73,21 @@ def main() -> None:
 
 
 class Durations(Kokoro):
-    """Kokoro up to its durations. Protobuf may be added to at its end: an output of the graph."""
+    """Kokoro up to its durations."""
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
 
-        name = DURATIONS.encode()
-        value = b"\x0a" + bytes([len(name)]) + name  # ValueInfoProto.name
-        graph = b"\x62" + bytes([len(value)]) + value  # GraphProto.output
-        model = (folder / "model.onnx").read_bytes() + b"\x3a" + bytes([len(graph)]) + graph
         super().__init__(folder)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
+            cut_out((folder / "model.onnx").read_bytes(), DURATIONS),
+            options,
+            providers=["CPUExecutionProvider"],
         )
+        self._inputs = {value.name for value in self._session.get_inputs()}
 
     def of(self, spoken: str, voice: Voice, speed: float) -> Any:
         """Frames of the pad, each phoneme, and the pad."""
@@ -93,6 +97,7 @@ class Durations(Kokoro):
             "style": self._style(voice, len(tokens)),
             "speed": np.array([speed], np.float32),
         }
+        feed = {name: value for name, value in feed.items() if name in self._inputs}
         return np.asarray(self._session.run([DURATIONS], feed)[0], np.float64).ravel()
 
     def known(self, spoken: str) -> str:
@@ -113,18 +118,31 @@ def times(utterance: Utterance, speaker: Durations) -> tuple[list[Any], str]:
         spoken, Voice.parse(utterance.speaker or ""), float(utterance.extra["speed"])
     )
     edges = np.concatenate([[0], np.cumsum(frames)]) * FRAME_S
-    off_s = edges[-1] - (utterance.duration_s or 0.0)  # what was cut off at both ends
-    lead_s, tail_s = frames[0] * FRAME_S - MARGIN_S, frames[-1] * FRAME_S - MARGIN_S
-    if not -0.1 < off_s < lead_s + tail_s + MAX_OFF_S:
+    whole_s = utterance.duration_s or 0.0
+    if abs(edges[-1] - whole_s) > MAX_OFF_S:
         return [], "lengths differ"
-    lead_s += (off_s - lead_s - tail_s) / 2
-    found = [
-        [word, edges[begin + 1] - lead_s, edges[end + 1] - lead_s] for word, begin, end in places
-    ]
+    edges = np.maximum(0.0, edges * whole_s / edges[-1] - EARLY_S)
+    found = [[word, edges[begin + 1], edges[end + 1]] for word, begin, end in places]
     for one, other in itertools.pairwise(found):
         if other[1] - one[2] < MAX_GAP_S:  # a space that nobody hears
             one[2] = other[1] = (one[2] + other[1]) / 2
+    until_quiet(found, read_wave(utterance.audio))
     return [[word, round(float(a), 3), round(float(b), 3)] for word, a, b in found], "told"
+
+
+def until_quiet(words: list[Any], samples: Any) -> None:
+    """Let words before a pause, and the last one, end where the sound does."""
+    size = round(0.01 * SAMPLE_RATE_HZ)
+    blocks = samples[: len(samples) // size * size].reshape(-1, size)
+    levels = np.sqrt(np.square(blocks).mean(1))
+    loud = levels > QUIET * np.quantile(levels, 0.95)
+    for place, word in enumerate(words):
+        if place + 1 < len(words) and words[place + 1][1] - word[2] < 0.01:
+            continue
+        begin, end = round(word[1] * 100), round(word[2] * 100)
+        heard = np.flatnonzero(loud[begin:end])
+        if len(heard):
+            word[2] = max(word[1] + MIN_S, (begin + heard[-1] + 1) / 100)
 
 
 def english(text: str, spoken: str) -> list[tuple[str, int, int]]:
