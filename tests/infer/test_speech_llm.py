@@ -31,6 +31,7 @@ class SmallSpeechLLM(torch.nn.Module):
     """As `models.speech_llm.SpeechLLM`, with a linear adapter of stride 4."""
 
     template = "mooer"
+    draft_alone = False
 
     def __init__(self, *, end: float = 6.0):
         super().__init__()

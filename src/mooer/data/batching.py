@@ -48,11 +48,10 @@ class Batches:
     def stream(self, state: State | None = None) -> Iterator[tuple[tuple[Example, ...], State]]:
         """Batches without their sound. ManifestError for an utterance above the whole budget."""
         for block in blocks(self.upstream, self.pool, state):
-            items = sorted(block.items, key=_num_bytes)  # counts among sounds of one length
-            groups = cut([self._num_frames(e) for e in items], self.budget)
+            groups = cut([self._num_frames(e) for e in block.items], self.budget)
             order = np.random.default_rng([self.seed, block.number]).permutation(len(groups))
             for i in range(block.position, len(order)):
-                yield tuple(items[j] for j in groups[order[i]]), block.after(i + 1)
+                yield tuple(block.items[j] for j in groups[order[i]]), block.after(i + 1)
 
     def _num_frames(self, example: Example) -> int:
         frames = self.num_features(round(example.duration_s * SAMPLE_RATE_HZ))
@@ -62,13 +61,6 @@ class Batches:
                 f"{self.budget.max_frames}: raise the budget, or lower the longest duration"
             )
         return frames
-
-
-def _num_bytes(example: Example) -> int:
-    """How much there is to read and write, in UTF-8: about four bytes a token in any language."""
-    one = example.utterance
-    texts = (one.prompt, one.text, one.translation, one.answer)
-    return sum(len((text or "").encode("utf-8", "surrogatepass")) for text in texts)
 
 
 def cut(frames: Sequence[int], budget: Budget) -> list[list[int]]:
