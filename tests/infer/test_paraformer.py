@@ -107,7 +107,10 @@ def test_words_are_those_of_funasr():
             parts = 1 if name == "Paraformer" else 3
             one = Said(golden[f"{name}_{i}_log_probs"], golden[f"{name}_{i}_{key}"], parts)
             said = [TOOL.TOKENS[token] for token in one.log_probs.argmax(1) if token > 2]
-            if any(a.endswith("@@") and not b.isascii() for a, b in zip(said, [*said[1:], "今"])):
+            if any(
+                a.endswith("@@") and not b.isascii()
+                for a, b in zip(said, [*said[1:], "今"], strict=True)
+            ):
                 continue  # a word without its end, which funasr leaves out
             heard = read(one, Tokens(TOOL.TOKENS))
             text = "".join(word.text for word in heard.words).replace(" ", "")

@@ -70,15 +70,11 @@ def export_model(
 
     folder = fetch(model)
     if to == "onnx":
-        for name, value in {"--base": base, "--check": check}.items():
-            if value:
-                raise ConfigError(f"{name} is for --to gguf alone: leave it out")
+        _for_gguf_alone(base=base, check=check)
         _export_onnx(folder, out, precision or ["float32"])
         return
     if to == "native":
-        for name, value in {"--precision": precision, "--base": base, "--check": check}.items():
-            if value:
-                raise ConfigError(f"{name} is for --to gguf alone: leave it out")
+        _for_gguf_alone(precision=precision, base=base, check=check)
         _export_native(folder, out)
         return
     try:
@@ -101,6 +97,13 @@ def export_model(
             typer.echo(f"{clip.audio}: {clip.answer}", err=True)
             if clip.answer_as_trained not in (None, clip.answer):
                 typer.echo(f"  without silence up to 30 s: {clip.answer_as_trained}", err=True)
+
+
+def _for_gguf_alone(**given: object) -> None:
+    """ConfigError for an option that another format would ignore."""
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"--{name} is for --to gguf alone: leave it out")
 
 
 def _export_native(folder: Path, out: Path) -> None:

@@ -96,4 +96,5 @@ def centres(vectors: Floats, labels: Labels, weights: Floats | None = None) -> F
     sums = np.zeros((int(labels.max(initial=-1)) + 1, vectors.shape[1]), np.float32)
     np.add.at(sums, labels, weighted)
     norm = np.linalg.norm(sums, axis=1, keepdims=True)
-    return sums / np.where(norm > 0, norm, 1.0)
+    found: Floats = sums / np.where(norm > 0, norm, np.float32(1))
+    return found

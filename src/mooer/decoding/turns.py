@@ -80,7 +80,8 @@ def _tapered(num: int) -> Floats:
     """1 in the middle half of a window, falling to 0.1 at both ends."""
     place = (np.arange(num) + 0.5) / max(num, 1)
     edge = np.minimum(place, 1 - place)
-    return np.clip(4 * edge, _EDGE_WEIGHT, 1.0).astype(np.float32)
+    tapered: Floats = np.clip(4 * edge, _EDGE_WEIGHT, 1.0).astype(np.float32)
+    return tapered
 
 
 def stretches(heard: NDArray[np.bool_], min_gap: int, min_length: int) -> list[Stretch]:

@@ -88,7 +88,8 @@ class SpeakerSegmenter:
         weight, bias = self._linear[-1]
         scores = x @ weight + bias
         probs: Floats = 0.5 * np.tanh(0.5 * scores) + 0.5
-        return probs.transpose(1, 0, 2)
+        probs = probs.transpose(1, 0, 2)
+        return probs
 
     def _filtered(self, window: Floats) -> Floats:
         """A window [T] as frames [F, 60]."""
@@ -117,7 +118,7 @@ def _norm(arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[Floats, Floats
 def _normed(x: Floats, norm: tuple[Floats, Floats]) -> Floats:
     """[F, C] of mean 0 and variance 1 in each channel, then scaled and moved."""
     weight, bias = norm
-    centred = x - x.mean(axis=0)
+    centred: Floats = x - x.mean(axis=0)
     scale = weight / np.sqrt(np.square(centred).mean(axis=0) + _EPS)
     centred *= scale.astype(np.float32)
     centred += bias
@@ -132,7 +133,8 @@ def _pooled(x: Floats) -> Floats:
 
 
 def _leaky(x: Floats) -> Floats:
-    return np.maximum(x, _SLOPE * x)
+    found: Floats = np.maximum(x, _SLOPE * x)
+    return found
 
 
 def _band_passes(arrays: Mapping[str, NDArray[Any]]) -> Floats:

@@ -77,7 +77,8 @@ class SpeakerEncoder:
 def _of_unit_length(x: Floats) -> Floats:
     """[N, D]; a vector of zeros stays what it is."""
     norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norm > 0, norm, 1.0)
+    found: Floats = x / np.where(norm > 0, norm, np.float32(1))
+    return found
 
 
 def _parts(sound: Floats, step_frames: int) -> Iterator[Floats]:

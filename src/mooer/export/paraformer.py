@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from torch import nn
@@ -123,7 +122,7 @@ class _Paraformer(SanmGraph):
         frames = self.op("Transpose", hidden, perm=[0, 2, 1])
         seen = self.op("Relu", self._around(cif, hidden)) if times.after_conv else frames
         module = cif.upsample_cnn
-        weight, bias = self.constant(array(module.weight)), self.constant(array(module.bias))
+        weight, bias = (self.constant(array(value)) for value in module.parameters())
         parts = self.op("ConvTranspose", seen, weight, bias, strides=[times.parts])
         num_parts = self.op("Mul", lengths, self.short_ints(times.parts))
         read = self._lstm(cif.blstm, self.op("Transpose", parts, perm=[2, 0, 1]), num_parts)
@@ -144,7 +143,7 @@ class _Paraformer(SanmGraph):
     def _around(self, cif: Cif, hidden: str) -> str:
         """What the convolution makes of each frame and its neighbours: [B, D, F]."""
         module, config = cif.cif_conv1d, cif.config
-        weight, bias = self.constant(array(module.weight)), self.constant(array(module.bias))
+        weight, bias = (self.constant(array(value)) for value in module.parameters())
         frames = self.op("Transpose", hidden, perm=[0, 2, 1])
         return self.op("Conv", frames, weight, bias, pads=[config.before, config.after])
 
@@ -168,9 +167,7 @@ class _Paraformer(SanmGraph):
     def _lstm(self, module: nn.LSTM, x: str, lengths: str) -> str:
         """Both directions over [T, B, D]: [B, T, 2 D]."""
         ends = ("", "_reverse")
-        own = {
-            name: array(cast("nn.Parameter", value)) for name, value in module.named_parameters()
-        }
+        own = {name: array(value) for name, value in module.named_parameters()}
 
         def gates(name: str, end: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
             return np.concatenate([np.split(own[f"{name}_l0{end}"], 4)[gate] for gate in _GATES])

@@ -79,7 +79,8 @@ class Memory(nn.Module):
         """Shape: [B, N, D], [B, N] -> [B, N, D]."""
         x = x * mask[..., None]
         around = self.fsmn_block(pad(x.transpose(1, 2), (self.margin, self.margin)))
-        return (around.transpose(1, 2) + x) * mask[..., None]
+        found: Tensor = (around.transpose(1, 2) + x) * mask[..., None]
+        return found
 
 
 class Hearing(nn.Module):
@@ -95,8 +96,8 @@ class Hearing(nn.Module):
     def forward(self, x: Tensor, sound: Tensor, mask: Tensor) -> Tensor:
         """Shape: [B, N, D], [B, F, D], [B, F] -> [B, N, D]."""
         parts = (self.linear_q(x), *self.linear_k_v(sound).chunk(2, dim=-1))
-        heads = [t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in parts]
-        found = scaled_dot_product_attention(*heads, attn_mask=mask[:, None, None, :])
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in parts)
+        found = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
         out: Tensor = self.linear_out(found.transpose(1, 2).flatten(2))
         return out
 
@@ -167,7 +168,7 @@ class Decoder(nn.Module):
     def blocks(self) -> list[DecoderBlock]:
         """All blocks, in order."""
         second = getattr(self, "decoders2", ())
-        return [*self.decoders, *second, *self.decoders3]  # type: ignore[list-item]
+        return [*self.decoders, *second, *self.decoders3]
 
     def forward(self, x: Tensor, counts: Tensor, sound: Tensor, lengths: Tensor) -> Tensor:
         """Shape: [B, N, D], N [B], [B, F, D], F [B] -> [B, N, V]."""

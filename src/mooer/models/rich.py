@@ -98,7 +98,7 @@ class Speller(nn.Module):
         """Log-probabilities in float32."""
         stack, num_frames = self.config.stack, hidden.shape[1]
         filled = pad(zero_after(hidden, lengths), (0, 0, 0, -num_frames % stack))
-        x = self.norm_in(self.project(filled.unflatten(1, (-1, stack)).flatten(2)))
+        x = self.norm_in(self.project(filled.reshape(filled.shape[0], -1, stack * filled.shape[2])))
         halved = (lengths + stack - 1) // stack
         for block in self.blocks:
             x = block(x, halved)
