@@ -87,8 +87,7 @@ class SpeakerSegmenter:
             x = _leaky(x @ weight + bias)
         weight, bias = self._linear[-1]
         scores = x @ weight + bias
-        probs: Floats = 0.5 * np.tanh(0.5 * scores) + 0.5
-        probs = probs.transpose(1, 0, 2)
+        probs: Floats = (0.5 * np.tanh(0.5 * scores) + 0.5).transpose(1, 0, 2)
         return probs
 
     def _filtered(self, window: Floats) -> Floats:
