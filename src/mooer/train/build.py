@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from mooer.audio.frontend import Frontend
@@ -139,20 +140,10 @@ def _scored(
     recipe: Recipe, model: SpeechLLM, one: ValidationSet, utterances: list[Utterance]
 ) -> ScoredSet:
     """A set in portions of like length; what is compared is the transcript, for BLEU the other."""
-    examples = [Example(utterance, one.task) for utterance in utterances]
-    frontend = model.encoder.frontend
-    frames = [frontend.num_features(round(e.duration_s * SAMPLE_RATE_HZ)) for e in examples]
     learned, asked = (_collator(recipe, model, side=side) for side in ("right", "left"))
-    portions = []
-    for group in cut(frames, recipe.data.budget):
-        chosen = [examples[i] for i in group]
-        portions.append(
-            Portion(
-                lambda chosen=chosen: learned(chosen),  # type: ignore[misc]
-                lambda chosen=chosen: asked(chosen),  # type: ignore[misc]
-                tuple(_reference(one, example.utterance) for example in chosen),
-            )
-        )
+    portions = portions_for(
+        recipe.data, model.encoder.frontend, one, utterances, learned=learned, asked=asked
+    )
 
     def read(text: str) -> str:
         answer = read_answer(model.template, one.task, text)
@@ -161,9 +152,34 @@ def _scored(
     language = one.language or ("en" if one.metric == "bleu" else utterances[0].language)
     by_ctc = one.by == "ctc"
     read_text = str.strip if by_ctc else read
-    return ScoredSet(
-        one.name, one.metric, language, tuple(portions), one.decode, read_text, by_ctc=by_ctc
-    )
+    return ScoredSet(one.name, one.metric, language, portions, one.decode, read_text, by_ctc=by_ctc)
+
+
+def portions_for(
+    data: DataPart,
+    frontend: Frontend,
+    one: ValidationSet,
+    utterances: Sequence[Utterance],
+    *,
+    learned: Callable[[list[Example]], Any],
+    asked: Callable[[list[Example]], Any],
+) -> tuple[Portion, ...]:
+    """A validation set in portions of like length, which `learned` and `asked` make batches of.
+
+    ManifestError if an utterance lacks what the metric compares.
+    """
+    examples = [Example(utterance, one.task) for utterance in utterances]
+    frames = [frontend.num_features(round(e.duration_s * SAMPLE_RATE_HZ)) for e in examples]
+    portions = []
+    for group in cut(frames, data.budget):
+        chosen = [examples[i] for i in group]
+        references = (
+            ()
+            if one.metric == "labels"
+            else tuple(_reference(one, example.utterance) for example in chosen)
+        )
+        portions.append(Portion(partial(learned, chosen), partial(asked, chosen), references))
+    return tuple(portions)
 
 
 def _reference(one: ValidationSet, utterance: Utterance) -> str:

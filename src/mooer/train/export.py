@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
-from mooer.errors import OutputError
 from mooer.models import load as models
 from mooer.models.llm import merge_lora
 from mooer.models.speech_llm import SpeechLLM
-from mooer.train import checkpoint, state
+from mooer.train import state
 from mooer.train.build import network
 from mooer.train.parameters import freeze, names_of, select
+from mooer.train.products import aside, products
 from mooer.train.recipe import Recipe
-from mooer.train.run import best_steps
-
-logger = logging.getLogger(__name__)
 
 
 def export(recipe: Recipe, out: Path) -> list[Path]:
     """Write the models of the checkpoints in `out`; returns their folders."""
-    folder = out / "checkpoints"
-    last = checkpoint.newest(folder)
-    if last is None:
-        raise OutputError(f"{out} holds no whole checkpoint: train first")
-    progress = checkpoint.read_progress(last)
-    wanted = {"last": checkpoint.read_tensors(last / "trained.safetensors")}
-    paths = {checkpoint.step_of(path): path for path in checkpoint.all_in(folder)}
-    ranked = [paths[step] for step in best_steps(progress, len(progress.scores)) if step in paths]
-    if ranked:
-        wanted["best"] = checkpoint.read_tensors(ranked[0] / "trained.safetensors")
-    num = recipe.checkpoints.average
-    same = [path for path in ranked if _names(path) == _names(last)][:num]
-    if len(same) > 1:
-        wanted["average"] = checkpoint.average(same)
-        logger.info("average: steps %s", ", ".join(str(checkpoint.step_of(p)) for p in same))
+    wanted = products(out, recipe.checkpoints.average)
     return [_write(recipe, out / name, tensors) for name, tensors in wanted.items()] + _merged(
         recipe, out, wanted
     )
-
-
-def _names(path: Path) -> set[str]:
-    return set(checkpoint.read_tensors(path / "trained.safetensors"))
 
 
 def _merged(recipe: Recipe, out: Path, wanted: dict[str, dict[str, Tensor]]) -> list[Path]:
@@ -64,14 +41,8 @@ def _write(
     if merge:
         model.llm = merge_lora(model.llm)
         model.owns_llm = True
-    partial = target.with_name(f".{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with aside(target) as partial:
         models.save(model, partial, with_encoder=_of_encoder(model, tensors))
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return target
 
 

@@ -8,27 +8,24 @@ from typing import Any
 
 import torch
 
-from mooer.data.batching import SAMPLE_RATE_HZ, Batches, cut
-from mooer.data.collate import FeatureReader
 from mooer.data.labelled import LabelCollator
 from mooer.data.lines import Lines
 from mooer.data.loading import Loader
-from mooer.data.stages import Example, Keep, Mix, Rows, Stage
 from mooer.data.supervision import Utterance, read_manifest
-from mooer.errors import ManifestError
 from mooer.models.encoders.whisper import WhisperEncoder, whisper_config
 from mooer.models.rich import RichModel
 from mooer.models.tensors import fill, read_tensors
 from mooer.store import located
 from mooer.tasks.rich import RichConfig
 from mooer.text.units import Units, read_units
+from mooer.train.build import batches_for, portions_for, reader_for
 from mooer.train.feed import Stream
 from mooer.train.recipe import ValidationSet
 from mooer.train.rich.losses import RichGoal
 from mooer.train.rich.recipe import RichRecipe
 from mooer.train.rich.validate import validate
 from mooer.train.run import Parts
-from mooer.train.validate import Portion, ScoredSet
+from mooer.train.validate import ScoredSet
 
 HEADS = "heads.safetensors"  # of a run, in float32; see `export`
 
@@ -48,7 +45,7 @@ def build(recipe: RichRecipe) -> Parts:
         model,
         None,
         model.encoder.width,
-        _batches(recipe, sources, model).stream,
+        batches_for(recipe.data, recipe.seed, sources, model.encoder.frontend).stream,
         load,
         tuple(_scored(recipe, model, asked, one, utterances) for one, utterances in sets),
         goal=lambda: RichGoal(model),
@@ -93,25 +90,14 @@ def encoder_tensors(encoder: WhisperEncoder, path: Any) -> dict[str, Any]:
     return encoder.released(path)
 
 
-def _batches(recipe: RichRecipe, sources: list[Lines], model: RichModel) -> Batches:
-    data, seed = recipe.data, recipe.seed
-    rows: list[Stage[Example]] = [Rows(lines, source.task, seed) for lines, source in zip(
-        sources, data.train, strict=True
-    )]  # fmt: skip
-    stage: Stage[Example] = rows[0]
-    if len(rows) > 1:
-        stage = Mix(tuple(rows), tuple(source.weight for source in data.train), seed)
-    count = model.encoder.frontend.num_features
-    return Batches(Keep(stage, data.limits), count, data.budget, data.pool, seed)
-
-
 def _collator(recipe: RichRecipe, model: RichModel, *, augment: bool) -> LabelCollator:
     encoder, labeller = model.encoder, recipe.model.labeller
-    reader = FeatureReader(
+    reader = reader_for(
+        recipe.data,
+        recipe.seed,
         encoder.frontend,
-        feature_augment=recipe.data.augment.spec if augment else None,
+        augment=augment,
         stored_width=encoder.stored_width,
-        seed=recipe.seed,
     )
     units: Units | None = model.units
     return LabelCollator(
@@ -128,28 +114,12 @@ def _collator(recipe: RichRecipe, model: RichModel, *, augment: bool) -> LabelCo
 def _scored(
     recipe: RichRecipe,
     model: RichModel,
-    collate: LabelCollator,
+    asked: LabelCollator,
     one: ValidationSet,
     utterances: list[Utterance],
 ) -> ScoredSet:
-    examples = [Example(utterance, one.task) for utterance in utterances]
-    count = model.encoder.frontend.num_features
-    frames = [count(round(e.duration_s * SAMPLE_RATE_HZ)) for e in examples]
-    portions = []
-    for group in cut(frames, recipe.data.budget):
-        chosen = [examples[i] for i in group]
-
-        def batch(chosen: list[Example] = chosen) -> Any:
-            return collate(chosen)
-
-        references = () if one.metric == "labels" else tuple(map(_reference, chosen))
-        portions.append(Portion(batch, batch, references))
+    portions = portions_for(
+        recipe.data, model.encoder.frontend, one, utterances, learned=asked, asked=asked
+    )
     language = one.language or utterances[0].language
-    return ScoredSet(one.name, one.metric, language, tuple(portions), one.decode, str.strip)
-
-
-def _reference(example: Example) -> str:
-    text = example.utterance.text
-    if text is None:
-        raise ManifestError(f"{example.utterance.id} has no text to score by: add it")
-    return text
+    return ScoredSet(one.name, one.metric, language, portions, one.decode, str.strip)

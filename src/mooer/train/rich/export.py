@@ -9,42 +9,29 @@ labeller.safetensors     float16
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from mooer.config import write_yaml
-from mooer.errors import OutputError
 from mooer.files import write_whole
 from mooer.models.load import write_tensors
 from mooer.models.rich import RichModel, Speller
 from mooer.text.units import units_text
 from mooer.train import checkpoint, state
 from mooer.train.parameters import freeze, names_of, select
+from mooer.train.products import aside, products
 from mooer.train.rich.build import HEADS, heads_of, network
 from mooer.train.rich.losses import RichGoal
 from mooer.train.rich.recipe import RichRecipe
-from mooer.train.run import best_steps
 
 CONFIG, UNITS = "rich.yaml", "units.txt"
 
 
 def export(recipe: RichRecipe, out: Path) -> list[Path]:
     """Write the models of the checkpoints in `out`: last, best, average; returns their folders."""
-    folder = out / "checkpoints"
-    last = checkpoint.newest(folder)
-    if last is None:
-        raise OutputError(f"{out} holds no whole checkpoint: train first")
-    progress = checkpoint.read_progress(last)
-    wanted = {"last": checkpoint.read_tensors(last / "trained.safetensors")}
-    paths = {checkpoint.step_of(path): path for path in checkpoint.all_in(folder)}
-    ranked = [paths[step] for step in best_steps(progress, len(progress.scores)) if step in paths]
-    if ranked:
-        wanted["best"] = checkpoint.read_tensors(ranked[0] / "trained.safetensors")
-    if len(some := ranked[: recipe.checkpoints.average]) > 1:
-        wanted["average"] = checkpoint.average(some)
+    wanted = products(out, recipe.checkpoints.average)
     return [_write(recipe, out / name, tensors) for name, tensors in wanted.items()]
 
 
@@ -53,15 +40,8 @@ def _write(recipe: RichRecipe, target: Path, tensors: dict[str, Tensor]) -> Path
     goal = RichGoal(model)
     freeze(goal, select(names_of(goal), [p for stage in recipe.stages for p in stage.train]))
     state.load_parameters(goal, tensors)
-    partial = target.with_name(f".{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with aside(target) as partial:
         save(model, partial)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return target
 
 

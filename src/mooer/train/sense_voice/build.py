@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mooer.batch import IGNORE, Batch
-from mooer.data.batching import SAMPLE_RATE_HZ, cut
 from mooer.data.collate import Collator
 from mooer.data.lines import Lines
 from mooer.data.loading import Loader
@@ -31,14 +30,14 @@ from mooer.models.sense_voice_labels import (
 )
 from mooer.store import located
 from mooer.tasks.layout import Layout
-from mooer.train.build import batches_for, reader_for
+from mooer.train.build import batches_for, portions_for, reader_for
 from mooer.train.feed import Stream
 from mooer.train.recipe import ValidationSet
 from mooer.train.run import Parts
 from mooer.train.sense_voice.losses import SenseVoiceGoal
 from mooer.train.sense_voice.recipe import SenseVoiceRecipe
 from mooer.train.sense_voice.validate import validate
-from mooer.train.validate import Portion, ScoredSet
+from mooer.train.validate import ScoredSet
 
 _ITN = "with_itn"  # the key that tells whether the text has punctuation and figures
 _OTHER_WORDS = {"crying": "cry", "sneezing": "sneeze", "disgust": "disgusted"}  # of manifests
@@ -147,24 +146,8 @@ def _scored(
     one: ValidationSet,
     utterances: list[Utterance],
 ) -> ScoredSet:
-    examples = [Example(utterance, one.task) for utterance in utterances]
-    count = collate.read.frontend.num_features
-    frames = [count(round(e.duration_s * SAMPLE_RATE_HZ)) for e in examples]
-    portions = []
-    for group in cut(frames, recipe.data.budget):
-        chosen = [examples[i] for i in group]
-
-        def batch(chosen: list[Example] = chosen) -> Batch:
-            return collate(chosen)
-
-        references = () if one.metric == "labels" else tuple(map(_reference, chosen))
-        portions.append(Portion(batch, batch, references))
+    portions = portions_for(
+        recipe.data, collate.read.frontend, one, utterances, learned=collate, asked=collate
+    )
     language = one.language or utterances[0].language
-    return ScoredSet(one.name, one.metric, language, tuple(portions), one.decode, str.strip)
-
-
-def _reference(example: Example) -> str:
-    text = example.utterance.text
-    if text is None:
-        raise ManifestError(f"{example.utterance.id} has no text to score by: add it")
-    return text
+    return ScoredSet(one.name, one.metric, language, portions, one.decode, str.strip)
