@@ -1,6 +1,7 @@
 """Recognition beside faster-whisper: speed, errors, memory and first words, as Markdown tables.
 
     python bench/asr.py long short start memory translation --shared ../shared
+    python bench/asr.py memory --options "--rich --words --speakers"
 
 Same weights (whisper-base, int8), same number of threads, one machine, one run; mooer with its
 default beam of 3, faster-whisper with its default of 5. They take turns; medians are printed.
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=int, default=60, help="clips a set, where sets are large")
+    parser.add_argument("--options", default="", help="of mooer transcribe, for `memory`")
     args = parser.parse_args()
     for name in PARTS if "all" in args.parts else args.parts:
         PARTS[name](args)
@@ -257,6 +259,7 @@ def memory(args: argparse.Namespace) -> None:
                 for _ in range(minutes // 10):
                     file.writeframesraw(pcm)
             command = [MOOER, "transcribe", str(path), "--threads", str(args.threads)]
+            command += args.options.split()
             began = time.perf_counter()
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             num = len(process.communicate()[0].splitlines())
@@ -266,7 +269,7 @@ def memory(args: argparse.Namespace) -> None:
             # The largest child so far: the shorter recording comes first.
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             lines.append((f"{minutes} min", f"{peak:.0f}", num, f"{taken:.0f}"))
-    print("### Memory and length: `mooer transcribe`\n")
+    print(f"### Memory and length: `mooer transcribe {args.options}`\n")
     table(["recording", "peak RSS, MB", "lines", "seconds"], lines)
 
 

@@ -3,14 +3,12 @@
     python bench/rich.py means --clips runs/rich/clips/clips.jsonl --out runs/rich/bench
     python bench/rich.py layers --clips … --out …      # logistic regression on means, by layer
     python bench/rich.py labels --clips … --out … --folds runs/rich/folds    # and PNGs
-    python bench/rich.py times --model rich-mini --shared ../shared
     python bench/rich.py text --model rich-mini --shared ../shared
 
 `labels` hears every clip through the model of the fold that left its speaker or source out
 (recipes/rich/make.sh trains them), as a user would: sound in, label out. Beside it stand the most
 frequent class, and a plain logistic regression on the means of the encoder's last layer over each
-clip, trained on the same clips. faster-whisper is no dependency: where it is missing, `times`
-leaves it out.
+clip, trained on the same clips. Word times are measured by bench/align.py.
 """
 
 from __future__ import annotations
@@ -20,8 +18,7 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +30,6 @@ from mooer.data.supervision import Utterance, read_manifest
 from mooer.engines.rich import Rich
 from mooer.evaluate.metrics import Counts, compare
 from mooer.store import located
-from mooer.text.units import words_of
 
 Args = argparse.Namespace
 Floats = NDArray[np.float32]
@@ -294,106 +290,6 @@ def draw(path: Path, title: str, pairs: Sequence[Pair]) -> None:
 # --- the speller ----------------------------------------------------------------------------------
 
 
-def times(args: Args) -> None:
-    """Word times on timit_sample, whose words have been timed by hand."""
-    rows = read_manifest(args.shared / "data" / "timit_sample.jsonl")[: args.limit]
-    model = Rich(folder_of(args.model), folder_of(args.encoder), num_threads=args.threads)
-    systems: dict[str, Callable[[Utterance], list[tuple[float, float]]]] = {
-        "rich-mini": lambda row: align(model, row)
-    }
-    if find_spec("faster_whisper"):
-        systems["faster-whisper, word_timestamps"] = theirs(args)
-    print("| system | words | starts, ms | ends, ms | starts, median bias | over 100 ms, % |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, timed in systems.items():
-        off: list[tuple[float, float]] = []
-        for row in rows:
-            truth = row.extra["words"]
-            for (_, start, end), (a, b) in zip(truth, timed(row), strict=True):
-                if not np.isnan(a):
-                    off.append((a - start, b - end))
-        table = 1000 * np.array(off)
-        errors = np.abs(table).mean(0)
-        far = 100 * (np.abs(table[:, 0]) > 100).mean()
-        print(
-            f"| {name} | {len(off)} | {errors[0]:.1f} | {errors[1]:.1f} "
-            f"| {np.median(table[:, 0]):+.0f} | {far:.1f} |",
-            flush=True,
-        )
-
-
-def align(model: Rich, row: Utterance) -> list[tuple[float, float]]:
-    """Start and end of each word, by the best path through blank, unit, blank, unit …"""
-    log_probs = model.log_probs(read_wave(row.audio))
-    states, owners = [0], [-1]
-    for place, (word, _, _) in enumerate(row.extra["words"]):
-        for unit in model.spell(word):
-            states += [unit, 0]
-            owners += [place, -1]
-    path = viterbi(log_probs, np.array(states))
-    found = []
-    for place in range(len(row.extra["words"])):
-        frames = [f for f, state in enumerate(path) if owners[state] == place]
-        if frames:
-            found.append((frames[0] * model.frame_s, (frames[-1] + 1) * model.frame_s))
-        else:
-            found.append((np.nan, np.nan))
-    return found
-
-
-def viterbi(log_probs: Floats, states: NDArray[np.int64]) -> list[int]:
-    """The likeliest state of each frame: stay, go on, or leave a blank between two units out."""
-    scores = log_probs[:, states]
-    may_skip = np.zeros(len(states), bool)
-    may_skip[2:] = (states[2:] != 0) & (states[2:] != states[:-2])
-    best = np.full(len(states), -np.inf)
-    best[:2] = scores[0, :2]
-    back = np.zeros((len(scores), len(states)), np.int64)
-    for frame in range(1, len(scores)):
-        one = np.concatenate([[-np.inf], best[:-1]])
-        two = np.where(may_skip, np.concatenate([[-np.inf, -np.inf], best[:-2]]), -np.inf)
-        choices = np.stack([best, one, two])
-        back[frame] = choices.argmax(0)
-        best = choices.max(0) + scores[frame]
-    state = len(states) - 1 if best[-1] >= best[-2] else len(states) - 2
-    path = [state]
-    for frame in range(len(scores) - 1, 0, -1):
-        state -= int(back[frame, state])
-        path.append(state)
-    return path[::-1]
-
-
-def theirs(args: Args) -> Callable[[Utterance], list[tuple[float, float]]]:
-    """faster-whisper's own word times, where its words are those that were said."""
-    from faster_whisper import WhisperModel
-
-    model = WhisperModel(
-        str(folder_of(args.encoder)), device="cpu", compute_type="int8", cpu_threads=args.threads
-    )
-
-    def timed(row: Utterance) -> list[tuple[float, float]]:
-        segments, _ = model.transcribe(row.audio, language="en", word_timestamps=True)
-        said = [(w, word.start, word.end) for s in segments for word in s.words
-                for w in words_of(word.word)[:1]]  # fmt: skip
-        return matched([str(word) for word, _, _ in row.extra["words"]], said)
-
-    return timed
-
-
-def matched(
-    words: Sequence[str], said: Sequence[tuple[str, float, float]]
-) -> list[tuple[float, float]]:
-    """Times of the words that were heard, NaN of the others."""
-    from difflib import SequenceMatcher
-
-    found = [(np.nan, np.nan)] * len(words)
-    blocks = SequenceMatcher(None, list(words), [word for word, _, _ in said], autojunk=False)
-    for a, b, size in blocks.get_matching_blocks():
-        for i in range(size):
-            found[a + i] = said[b + i][1:]
-    return found
-
-
 def text(args: Args) -> None:
     """Errors of the greedy transcript, and how long it takes."""
     model = Rich(folder_of(args.model), folder_of(args.encoder), num_threads=args.threads)
@@ -421,7 +317,7 @@ def text(args: Args) -> None:
             )
 
 
-PARTS = {"means": means, "layers": layers, "labels": labels, "times": times, "text": text}
+PARTS = {"means": means, "layers": layers, "labels": labels, "text": text}
 
 if __name__ == "__main__":
     main()
