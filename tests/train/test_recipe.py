@@ -10,6 +10,7 @@ from tests.train.stand import recipe
 
 from mooer.config import from_mapping, read_yaml, to_mapping
 from mooer.errors import ConfigError
+from mooer.train.kinds import kind_of
 from mooer.train.recipe import Recipe, differences
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -17,8 +18,9 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_the_shipped_recipes_are_read(path: Path) -> None:
-    read = read_yaml(Recipe, path)
-    assert from_mapping(Recipe, to_mapping(read)) == read
+    kind = kind_of(path).recipe
+    read = read_yaml(kind, path)
+    assert from_mapping(kind, to_mapping(read)) == read
 
 
 def refused(changes: dict[str, Any]) -> str:
