@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 
-from mooer.decoding.alignment import AlignedUnit, AlignedWord
-from mooer.decoding.edges import STEP_S, EdgeOptions, Loudness, word_times
+from mooer.decoding.edges import (
+    STEP_S,
+    EdgeOptions,
+    Loudness,
+    attended_times,
+    loudness,
+    word_times,
+)
 from mooer.errors import ConfigError
 
 
 def word(start, end):
-    return AlignedWord((AlignedUnit(start, end, 0.0, 0.0),), True)
+    """Of frames of 20 ms."""
+    return start * 0.02, end * 0.02
 
 
 def loud(*parts):
@@ -19,7 +26,7 @@ def loud(*parts):
 
 def times(words, db, letters=None, **options):
     letters = letters or [1.0] * len(words)
-    return word_times(words, letters, 0.02, db, EdgeOptions(**options))
+    return word_times(words, letters, db, EdgeOptions(**options))
 
 
 def test_words_reach_to_the_pause_between_them():
@@ -72,6 +79,24 @@ def test_loudness_is_that_of_every_10_ms_however_the_blocks_fall():
         assert len(meter.db) == 21
         assert meter.db[:10].tolist() == [-90.0] * 10
         assert meter.db[10:20] == pytest.approx(-20.0, abs=1e-4)
+
+
+def test_attention_is_early_and_ends_at_pauses():
+    db = loud((0.3, -80), (0.5, -20), (0.2, -80), (0.5, -20), (0.5, -80))
+    assert attended_times([(0.228, 0.83), (0.83, 1.504)], db) == [
+        pytest.approx((0.3, 0.8)),
+        pytest.approx((1.0, 1.5)),
+    ]
+    without_pause = attended_times([(0.1, 0.5), (0.5, 0.9)], loud((2.0, -20)))
+    assert without_pause[0][1] == without_pause[1][0] == pytest.approx(0.559)
+
+
+def test_attention_to_many_words_at_once_keeps_their_order():
+    spans = [(0.5, 0.5), (0.5, 0.52), (0.52, 0.52), (0.52, 2.0)]
+    found = np.array(attended_times(spans, loud((2.0, -20)))).ravel()
+    assert (np.diff(found) >= 0).all()
+    assert found[-1] <= 2.0
+    assert attended_times([], loudness(np.zeros(100, np.float32))) == []
 
 
 def test_options_that_make_no_sense():

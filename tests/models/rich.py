@@ -16,9 +16,7 @@ UNITS = Units(
     (-1.0, -1.0, None, -1.0, -2.0, -2.0),
     ("ni3", "hao3", "hao4", "", "", ""),
 )
-SPELLER = SpellerConfig(
-    width=12, num_blocks=2, num_heads=3, kernel=3, ffn_width=20, embedding_width=8
-)
+SPELLER = SpellerConfig(width=12, num_blocks=2, kernel=3, ffn_width=20, embedding_width=8)
 LABELLER = LabellerConfig(
     {"language": ("zh", "en"), "emotion": ("happy", "sad", "angry")},
     ("cry", "rain"),

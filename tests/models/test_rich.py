@@ -79,7 +79,6 @@ def test_an_unseen_character_is_known_by_its_reading_alone():
     ("make", "told"),
     [
         (lambda: SpellerConfig(kernel=4), "kernel must be odd"),
-        (lambda: SpellerConfig(width=16, num_heads=3), "16 is no multiple of num_heads 3"),
         (lambda: LabellerConfig({"mood": ("a", "b")}), "unknown head 'mood'"),
         (lambda: LabellerConfig({"gender": ("a", "a")}), "two classes or more"),
         (lambda: LabellerConfig({}, weights={"age": 1.0}), "'age', which is no head"),

@@ -1,9 +1,12 @@
-"""From the frames of units to the times at which words begin and end.
+"""Where words begin and end, by the loudness of the sound between what is surely theirs.
 
 CTC says a unit at one frame or two, somewhere inside of it, and blanks around: a word is longer
 than the frames of its units. Between two words the edge is looked for in the loudness of the sound.
 Where it is quiet long enough there is a pause, and both words end at it; else they meet, nearer to
 the one with fewer letters.
+
+Whisper's attention enters a word before it is said, by about as much in Mandarin as in English, in
+read speech as in synthetic (`python bench/align.py attention`).
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.decoding.alignment import AlignedWord
 from mooer.decoding.emissions import SAMPLE_RATE_HZ
 from mooer.errors import ConfigError
 
 Floats = NDArray[np.float32]
+
+Span = tuple[float, float]
 
 STEP_S = 0.01  # of the loudness
 SILENT_DB = -90.0  # of digital silence
@@ -38,6 +42,12 @@ class EdgeOptions:
     def __post_init__(self) -> None:
         if not (self.reach_s >= 0 and self.pause_s > 0 and 0 <= self.peak <= 1):
             raise ConfigError(f"reach_s, pause_s and peak (0 to 1) cannot be {self}")
+
+
+# Chosen on synthetic speech, whose durations are known.
+ATTENTION_LAG_S = (0.072, 0.046)  # by which starts and ends are early
+ATTENTION_TRIM_S = 0.1  # of both ends of a word, which may be its neighbours'
+ATTENTION_EDGES = EdgeOptions(pause_s=0.05, quiet_db=30.0)
 
 
 class Loudness:
@@ -66,31 +76,45 @@ class Loudness:
 
 
 def word_times(
-    words: Sequence[AlignedWord],
+    spans: Sequence[Span],
     letters: Sequence[float],
-    frame_s: float,
     db: Floats,
     options: EdgeOptions | None = None,
-) -> list[tuple[float, float]]:
+) -> list[Span]:
     """Start and end of each word in seconds; they do not overlap.
 
-    `letters` are how many a unit of each word has, about; `db` is the loudness of the recording.
+    `spans` are what is surely of each, in order; `letters` how many a unit of each has, about;
+    `db` is the loudness of the recording.
     """
     options = options or EdgeOptions()
-    if not words:
+    if not spans:
         return []
-    end_s = len(db) * STEP_S or words[-1].end * frame_s
-    spans = [(min(w.start * frame_s, end_s), min(w.end * frame_s, end_s)) for w in words]
+    end_s = len(db) * STEP_S or spans[-1][1]
+    spans = [(min(start, end_s), min(end, end_s)) for start, end in spans]
     levels = _levels(spans, db, options)
-    starts, ends = [0.0] * len(words), [0.0] * len(words)
+    starts, ends = [0.0] * len(spans), [0.0] * len(spans)
     starts[0] = _reach(db, spans[0][0], -min(spans[0][0], options.reach_s), levels[0])
-    for i in range(len(words) - 1):
+    for i in range(len(spans) - 1):
         gap = spans[i][1], spans[i + 1][0]
         share = (1 - options.peak) * letters[i], options.peak * letters[i + 1]
         level = max(levels[i], levels[i + 1])
         ends[i], starts[i + 1] = _edge(gap, share, db, level, options)
     ends[-1] = _reach(db, spans[-1][1], min(end_s - spans[-1][1], options.reach_s), levels[-1])
     return list(zip(starts, ends, strict=True))
+
+
+def attended_times(spans: Sequence[Span], db: Floats) -> list[Span]:
+    """Start and end of each word of which attention and DTW say when it is heard."""
+    early_s, late_s = ATTENTION_LAG_S
+    surely: list[Span] = []
+    last_s = 0.0
+    for start_s, end_s in spans:
+        low_s, high_s = start_s + early_s, end_s + late_s
+        inner_s = max(0.0, min(ATTENTION_TRIM_S, (high_s - low_s) / 2))
+        last_s = max(last_s, low_s + inner_s)
+        surely.append((last_s, max(last_s, high_s - inner_s)))
+        last_s = surely[-1][1]
+    return word_times(surely, [1.0] * len(surely), db, ATTENTION_EDGES)
 
 
 def _edge(
@@ -139,7 +163,7 @@ def _longest_quiet(db: Floats, low: float, high: float, level: float) -> tuple[f
     )
 
 
-def _levels(spans: Sequence[tuple[float, float]], db: Floats, options: EdgeOptions) -> list[float]:
+def _levels(spans: Sequence[Span], db: Floats, options: EdgeOptions) -> list[float]:
     """What is quiet beside each word."""
     if not len(db):
         return [SILENT_DB] * len(spans)
@@ -152,6 +176,14 @@ def _levels(spans: Sequence[tuple[float, float]], db: Floats, options: EdgeOptio
         # In speech without a pause the quietest tenth is speech: then the word itself says it.
         levels.append(max(loudest - options.quiet_db, min(floor, loudest - 10.0)))
     return levels
+
+
+def loudness(samples: Floats) -> Floats:
+    """Loudness of samples [T] at 16 kHz, as `Loudness` takes it."""
+    heard = Loudness()
+    for _ in heard.listened([samples]):
+        pass
+    return heard.db
 
 
 def _decibels(frames: Floats) -> Floats:

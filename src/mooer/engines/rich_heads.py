@@ -42,10 +42,6 @@ class SpellerHead:
             shapes |= _norm_shapes(f"{place}.norm", width)
             shapes |= _linear(f"{place}.expand", width, config.ffn_width)
             shapes |= _linear(f"{place}.contract", config.ffn_width, width)
-            if config.num_heads:
-                shapes |= _norm_shapes(f"{place}.attend.norm", width)
-                shapes |= _linear(f"{place}.attend.split", width, 3 * width)
-                shapes |= _linear(f"{place}.attend.join", width, width)
         self._t = read_checked(path, shapes, "speller")
         self._config = config
         self._kernels = [
@@ -62,23 +58,11 @@ class SpellerHead:
         x = norm(x, t, "norm_in")
         for i, kernel in enumerate(self._kernels):
             place = f"blocks.{i}"
-            if self._config.num_heads:
-                x = x + self._attend(x, f"{place}.attend")
             seen = _depthwise(x, kernel) + t[f"{place}.depthwise.bias"]
             fed = silu(_apply(norm(seen, t, f"{place}.norm"), t, f"{place}.expand"))
             x = x + _apply(fed, t, f"{place}.contract")
         x = _apply(norm(x, t, "norm_out"), t, "apart").reshape(len(x) * stack, -1)[:num_frames]
         return log_softmax(_apply(norm(x, t, "norm_unit"), t, "table"))
-
-    def _attend(self, x: Floats, place: str) -> Floats:
-        """What each of the frames [F, W] hears of all."""
-        heads, t = self._config.num_heads, self._t
-        parts = _apply(norm(x, t, f"{place}.norm"), t, f"{place}.split")
-        q, k, v = parts.reshape(len(x), 3, heads, -1).transpose(1, 2, 0, 3)  # each [H, F, W / H]
-        scores = q @ k.transpose(0, 2, 1) / np.float32(np.sqrt(q.shape[-1]))
-        scores = np.exp(scores - scores.max(-1, keepdims=True))
-        heard = (scores @ v) / scores.sum(-1, keepdims=True)
-        return _apply(heard.transpose(1, 0, 2).reshape(x.shape), t, f"{place}.join")
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mooer.audio.vad import VadOptions
 from mooer.decoding import rules
+from mooer.decoding.edges import attended_times, loudness
 from mooer.decoding.hotwords import Hotword, parse_hotwords, prompt_line
 from mooer.engines.whisper import (
     MAX_WINDOW_S,
@@ -191,7 +192,14 @@ class GuardedDecoder:
                 continue
             if self._options.task == "ast":
                 continue  # attention to the words of another language does not run with time
-            one.words = self._engine.align(encoded, one.decoded.tokens, self._language)
+            words = self._engine.align(encoded, one.decoded.tokens, self._language)
+            times = attended_times(
+                [(w.start_s, w.end_s) for w in words], loudness(one.chunk.samples)
+            )
+            one.words = [
+                replace(word, start_s=start_s, end_s=end_s)
+                for word, (start_s, end_s) in zip(words, times, strict=True)
+            ]
 
 
 def detect_language(engine: Whisper, chunks: Sequence[Chunk]) -> tuple[str, float]:

@@ -50,7 +50,9 @@ def place(
     aligned = [[next(parts) for _ in word.parts] for word in words]
     joined = [_joined(one) for one in aligned]
     letters = [word.letters_per_unit for word in words]
-    times = word_times(joined, letters, emissions.frame_s, db, options.edges)
+    frame_s = emissions.frame_s
+    spans = [(one.start * frame_s, one.end * frame_s) for one in joined]
+    times = word_times(spans, letters, db, options.edges)
     segments: list[Segment] = []
     first = 0
     for line in lines:

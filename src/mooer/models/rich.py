@@ -1,9 +1,8 @@
 """Small heads on a frozen Whisper encoder: a speller (CTC), and a labeller.
 
-The speller stacks two frames of 20 ms, runs blocks over them, and takes them apart again: it
-spells every 20 ms at the price of 40. A block is self-attention, which needs no positions since
-Whisper's frames carry them, and a depthwise convolution with two linear layers (ConvNeXt's, Liu et
-al. 2022). The embedding of a character is the sum of its own, its syllable's and
+The speller stacks two frames of 20 ms, runs blocks of a depthwise convolution and two linear
+layers over them (ConvNeXt's, Liu et al. 2022), and takes them apart again, so that it spells every
+20 ms at the price of 40. The embedding of a character is the sum of its own, its syllable's and
 its syllable's without the tone: characters that no text held are still spelled by how they sound.
 
 The labeller pools by attention, mean and deviation (Okabe et al. 2018, "Attentive Statistics
@@ -16,41 +15,20 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, pad, scaled_dot_product_attention, silu
+from torch.nn.functional import dropout, pad, silu
 
 from mooer.models.encoders.base import Encoder, inside, zero_after
 from mooer.tasks.rich import LabellerConfig, RichConfig, SpellerConfig
 from mooer.text.units import Units
 
 
-class SelfAttention(nn.Module):
-    """Shape: [B, F, W] -> [B, F, W], to be added; what is padded is not heard."""
-
-    def __init__(self, config: SpellerConfig) -> None:
-        super().__init__()
-        self.num_heads = config.num_heads
-        self.norm = nn.LayerNorm(config.width)
-        self.split = nn.Linear(config.width, 3 * config.width)
-        self.join = nn.Linear(config.width, config.width)
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Frames and how many count."""
-        parts = self.split(self.norm(x)).chunk(3, -1)
-        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in parts)
-        mask = inside(lengths, x.shape[1])[:, None, None]
-        heard = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        joined: Tensor = self.join(heard.transpose(1, 2).flatten(2))
-        return joined
-
-
-class Block(nn.Module):
+class ConvBlock(nn.Module):
     """Shape: [B, F, W] -> [B, F, W]; what is padded changes nothing."""
 
     def __init__(self, config: SpellerConfig) -> None:
         super().__init__()
         width, kernel = config.width, config.kernel
         self.dropout = config.dropout
-        self.attend = SelfAttention(config) if config.num_heads else None
         self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, config.ffn_width)
@@ -58,9 +36,6 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Frames and how many count."""
-        x = zero_after(x, lengths)
-        if self.attend is not None:
-            x = x + dropout(self.attend(x, lengths), self.dropout, self.training)
         seen = self.depthwise(zero_after(x, lengths).transpose(1, 2)).transpose(1, 2)
         fed: Tensor = self.contract(silu(self.expand(self.norm(seen))))
         return x + dropout(fed, self.dropout, self.training)
@@ -113,7 +88,7 @@ class Speller(nn.Module):
         self.config = config
         self.project = nn.Linear(in_width * config.stack, config.width)
         self.norm_in = nn.LayerNorm(config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
+        self.blocks = nn.ModuleList(ConvBlock(config) for _ in range(config.num_blocks))
         self.norm_out = nn.LayerNorm(config.width)
         self.apart = nn.Linear(config.width, config.embedding_width * config.stack)
         self.norm_unit = nn.LayerNorm(config.embedding_width)

@@ -19,14 +19,13 @@ HEADS = ("language", "emotion", "gender", "age")  # one answer a recording; even
 
 @dataclass(frozen=True)
 class SpellerConfig:
-    """Attention and convolutions over frames, and a linear layer to units: CTC."""
+    """Convolutions over frames and a linear layer to units: CTC."""
 
     units: str = "units.txt"  # a path; in the folder of a saved model its own
     stack: int = 2  # frames side by side, at whose rate the blocks compute
     width: int = 384
-    num_blocks: int = 3
-    num_heads: int = 6  # of attention; 0: convolutions alone
-    kernel: int = 9  # stacked frames that a convolution sees
+    num_blocks: int = 5
+    kernel: int = 9  # stacked frames that a block sees
     ffn_width: int = 768
     embedding_width: int = 256
     dropout: float = 0.1
@@ -36,8 +35,6 @@ class SpellerConfig:
     def __post_init__(self) -> None:
         if self.kernel % 2 == 0 or self.stack < 1:
             raise ConfigError(f"kernel must be odd and stack at least 1, got {self}")
-        if self.num_heads and self.width % self.num_heads:
-            raise ConfigError(f"width {self.width} is no multiple of num_heads {self.num_heads}")
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def test_a_run_goes_on_from_another_ones_model(encoder, frames, tmp_path, capsys
     tensors = checkpoint.read_tensors(tmp_path / "first" / "last" / "heads.safetensors")
     own = model.state_dict()
     assert all((own[name] == tensor).all() for name, tensor in tensors.items())
-    started["model"]["speller"]["width"] = 30
+    started["model"]["speller"]["width"] = 20
     with pytest.raises(ModelError, match="does not fit the speller"):
         network(from_mapping(RichRecipe, started))
 
