@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from mooer.audio.wave import read_wave
 from mooer.data.supervision import Utterance, read_manifest
+from mooer.decoding.ctc import steady
 from mooer.engines.rich import Rich
 from mooer.evaluate.metrics import Counts, compare
 from mooer.store import located
@@ -291,7 +292,7 @@ def draw(path: Path, title: str, pairs: Sequence[Pair]) -> None:
 
 
 def text(args: Args) -> None:
-    """Errors of the greedy transcript, and how long it takes."""
+    """Errors of the steady transcript, and how long it takes."""
     model = Rich(folder_of(args.model), folder_of(args.encoder), num_threads=args.threads)
     assert model.units is not None
     print("| set | clips | errors, % | RTF |\n| --- | --- | --- | --- |")
@@ -305,8 +306,8 @@ def text(args: Args) -> None:
             for row in rows:
                 samples = read_wave(row.audio)
                 heard_s += len(samples) / 16_000
-                path = model.log_probs(samples[: 30 * 16_000]).argmax(-1)
-                kept = [int(c) for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
+                log_probs = model.log_probs(samples[: 30 * 16_000])
+                kept = [one.unit for one in steady(log_probs, model.blank, model.change_cost)]
                 metric = "cer" if language == "zh" else "wer"
                 counts += compare(metric, row.text or "", model.units.text(kept), language)[0]
             spent_s = time.perf_counter() - began

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from mooer.decoding.ctc import CtcOptions, greedy, prefix_search
+from mooer.decoding.ctc import CtcOptions, greedy, prefix_search, steady
 from mooer.errors import ConfigError, DecodeError
 
 EXACT = CtcOptions(beam_size=1000, top_k=100, blank_skip=1.0)
@@ -41,6 +41,21 @@ def test_a_wide_beam_sums_over_every_path(blank, seed):
         {text: math.log(prob) for text, prob in wanted.items()}, abs=1e-4
     )
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.7, 3.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_changes_cost_what_they_cost(cost, seed):
+    rows = log_probs(6, 3, seed)
+
+    def score(path):
+        changes = sum(a != b for a, b in itertools.pairwise(path))
+        return sum(rows[i, unit] for i, unit in enumerate(path)) - cost * changes
+
+    best = max(itertools.product(range(3), repeat=len(rows)), key=score)
+    assert [one.unit for one in steady(rows, 1, cost)] == list(said(best, 1))
+    assert steady(rows, 1, 0.0) == greedy(rows, 1)
+    assert steady(rows[:0], 1, cost) == []
 
 
 class Bigram:

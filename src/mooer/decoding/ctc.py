@@ -97,6 +97,35 @@ def greedy(log_probs: Floats, blank: int) -> list[Heard]:
     return collapse(best, sure, blank)
 
 
+def steady(log_probs: Floats, blank: int, change_cost: float) -> list[Heard]:
+    """The units of the path through [F, V] of which each change of class costs so much.
+
+    A model that was taught by frames tells of every frame alone what it is: between two units it
+    may waver, and each wavering would be a unit of the greedy text. This is Viterbi in a model
+    where every class may follow every other.
+
+    >>> rows = np.log(np.array([[0.9, 0.1], [0.4, 0.6], [0.9, 0.1]]))
+    >>> len(greedy(rows, 0)), len(steady(rows, 0, 2.0))
+    (1, 0)
+    """
+    if not len(log_probs):
+        return []
+    came_from = np.empty(log_probs.shape, np.int32)  # the class of the frame before
+    same = np.arange(log_probs.shape[1], dtype=np.int32)
+    scores = log_probs[0].astype(np.float64)
+    for frame, row in enumerate(log_probs[1:], 1):
+        best = int(scores.argmax())
+        changed = scores[best] - change_cost
+        came_from[frame] = np.where(scores >= changed, same, best)
+        scores = np.maximum(scores, changed) + row
+    path = np.empty(len(log_probs), np.int64)
+    path[-1] = scores.argmax()
+    for frame in range(len(path) - 1, 0, -1):
+        path[frame - 1] = came_from[frame, path[frame]]
+    sure = np.take_along_axis(log_probs, path[:, None], axis=1)[:, 0]
+    return collapse(path, sure, blank)
+
+
 def collapse(best: NDArray[np.integer[Any]], sure: NDArray[Any], blank: int) -> list[Heard]:
     """What a path [F] says, and how sure it is at the best frame of each unit."""
     if not len(best):

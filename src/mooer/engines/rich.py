@@ -55,6 +55,7 @@ class Rich:
 
     frame_s = FRAME_MS / 1000
     blank = BLANK
+    change_cost = 4.0  # nats, for `decoding.ctc.steady`; frames are told one by one
 
     def __init__(
         self,

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from mooer.batch import IGNORE, LabelledBatch
-from mooer.models.ctc import collapse
+from mooer.decoding.ctc import steady
+from mooer.engines.rich import Rich
 from mooer.models.rich import RichModel
+from mooer.text.units import BLANK
 from mooer.train.losses import Scales
 from mooer.train.parameters import set_modes
 from mooer.train.rich.losses import RichGoal
@@ -61,14 +63,14 @@ def validate(
 
 
 def spelled(model: RichModel, batch: LabelledBatch) -> list[str]:
-    """What the best path of the speller says."""
+    """What the speller says without wavering."""
     assert model.speller is not None
     assert model.units is not None
     hidden, lengths = model.hear(batch.features, batch.feature_lengths)
-    paths = model.speller(hidden, lengths).argmax(-1)
+    log_probs = model.speller(hidden, lengths).cpu().numpy()
     return [
-        model.units.text(collapse(path[:length].tolist()))
-        for path, length in zip(paths, lengths.tolist(), strict=True)
+        model.units.text([one.unit for one in steady(rows[:length], BLANK, Rich.change_cost)])
+        for rows, length in zip(log_probs, lengths.tolist(), strict=True)
     ]
 
 
