@@ -1,6 +1,7 @@
 """Word times, wrong text, hours and hotwords of a CTC model, as Markdown tables.
 
     python bench/align.py times --model rich-mini --shared ../shared   # beside faster-whisper
+    python bench/align.py attention              # on synthetic speech (recipes/rich/times.py)
     python bench/align.py tune                   # edges and costs, chosen on half of the speakers
     python bench/align.py scores                 # what tells a wrong text from the right one
     python bench/align.py hour                   # seconds and memory of an hour
@@ -39,8 +40,9 @@ from mooer.decoding.hotwords import Hotword
 from mooer.engines.llm import usable_cores
 from mooer.evaluate.metrics import Counts, compare
 from mooer.infer import boosted
-from mooer.infer.aligned import align, with_words
+from mooer.infer.aligned import Passing, align, with_words
 from mooer.infer.aligners import load_aligner
+from mooer.infer.attended import attended, load_reader
 from mooer.infer.placed import AlignerOptions, place, share_heard
 from mooer.infer.spelled import spell_line
 from mooer.infer.spoken import spell_word, spoken_words
@@ -62,6 +64,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--limit", type=int, help="clips a set")
+    parser.add_argument("--times", type=Path, default=Path("runs/rich/times.jsonl"))
     parser.add_argument("--minutes", type=int, default=10, help="of `measure`")
     args = parser.parse_args()
     for name in PARTS if "all" in args.parts else args.parts:
@@ -124,11 +127,19 @@ def timers(args: Args) -> Iterator[tuple[str, Callable[[Row], Times]]]:
     ctc = load_aligner(args.model, num_threads=args.threads)
     model = mooer.load(num_threads=args.threads)
 
-    def known(row: Row) -> Times:
+    reader = load_reader(num_threads=args.threads)
+
+    def by_ctc(row: Row) -> Times:
         """The text is given as it was said."""
         text = " ".join(word for word, _, _ in row["words"])
         found = align(read_wave(row["audio"]), text, ctc)
         return [(w.start_s, w.end_s) for s in found.segments for w in s.words or ()]
+
+    def known(row: Row) -> Times:
+        samples = read_wave(row["audio"])
+        found = align(samples, " ".join(word for word, _, _ in row["words"]), ctc)
+        timed = attended(Passing(samples), found.segments, reader)
+        return [(w.start_s, w.end_s) for s in timed for w in s.words or ()]
 
     def whisper(row: Row) -> Times:
         said = model.transcribe(row["audio"], language="en", words=True)
@@ -137,13 +148,15 @@ def timers(args: Args) -> Iterator[tuple[str, Callable[[Row], Times]]]:
 
     def rewritten(row: Row) -> Times:
         said = model.transcribe(row["audio"], language="en", words=True)
-        found = with_words(read_wave(row["audio"]), said.segments, ctc)
+        samples = read_wave(row["audio"])
+        found = attended(Passing(samples), with_words(samples, said.segments, ctc), reader)
         words = [(w.text, w.start_s, w.end_s) for s in found for w in s.words or ()]
         return matched(row, words)
 
     yield "mooer align, text known", known
-    yield "mooer transcribe --words, by CTC", rewritten
-    yield "mooer transcribe --words, by attention", whisper
+    yield "the same by CTC alone", by_ctc
+    yield "mooer transcribe --align", rewritten
+    yield "mooer transcribe --words", whisper
     if find_spec("faster_whisper"):
         from faster_whisper import WhisperModel
 
@@ -189,6 +202,40 @@ def errors(
             if span is not None and (which is None or which[i][j]):
                 found.append((1000 * (span[0] - start), 1000 * (span[1] - end)))
     return np.array(found)
+
+
+def attention(args: Args) -> None:
+    """Word times of `mooer transcribe` on synthetic speech, whose durations are known."""
+    known = {one["id"]: one["words"] for one in map(json.loads, args.times.open(encoding="utf-8"))}
+    manifest = args.shared / "synth" / "train.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    model = mooer.load(num_threads=args.threads)
+    lines = []
+    for language in ("en", "zh"):
+        some = [row for row in rows if row["language"] == language and row["id"] in known]
+        some = some[:: max(1, len(some) // (args.limit or 50))]
+        clips = []
+        for row in some:
+            row |= {"words": known[row["id"]], "audio": str(manifest.parent / row["audio"])}
+            said = model.transcribe(row["audio"], language=language, words=True)
+            clips.append(matched(row, list(letters_of(said, language))))
+        off = errors(some, clips, None)
+        starts, ends = np.abs(off).mean(0)
+        bias = np.median(off, axis=0)
+        lines.append(
+            [language, len(off), f"{starts:.1f}", f"{ends:.1f}", f"{bias[0]:+.0f} / {bias[1]:+.0f}"]
+        )
+    print("### Word times on synthetic speech\n")
+    table(["language", "words", "starts, ms", "ends, ms", "median bias"], lines)
+
+
+def letters_of(said: mooer.Transcript, language: str) -> Iterator[tuple[str, float, float]]:
+    """Words; in Chinese single characters, those of a word being equally long."""
+    for word in (w for s in said.segments for w in s.words or ()):
+        parts = [c for c in word.text if c.isalnum()] if language == "zh" else [word.text]
+        step = (word.end_s - word.start_s) / max(1, len(parts))
+        for i, part in enumerate(parts):
+            yield part, word.start_s + i * step, word.start_s + (i + 1) * step
 
 
 def tune(args: Args) -> None:
@@ -388,7 +435,14 @@ def outcome(
     return [f"{100 * (counts.rate or 0):.1f}", f"{100 * np.mean(found):.1f}"]
 
 
-PARTS = {"times": times, "tune": tune, "scores": scores, "hour": hour, "hotwords": hotwords}
+PARTS = {
+    "times": times,
+    "attention": attention,
+    "tune": tune,
+    "scores": scores,
+    "hour": hour,
+    "hotwords": hotwords,
+}
 HIDDEN = {"measure": measure}  # what `hour` starts
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from tests.fakes import LetterCtc
 
 from mooer.audio.wave import write_wave
 from mooer.cli.main import main
-from mooer.infer import aligners
+from mooer.infer import aligners, attended
 from mooer.transcript import Segment, Transcript
 
 TEXT = "Good morning!\nWe have 2 dogs.\n"
@@ -18,7 +18,15 @@ TEXT = "Good morning!\nWe have 2 dogs.\n"
 def model(monkeypatch):
     model = LetterCtc()
     monkeypatch.setattr(aligners, "load_aligner", lambda *args, **kwargs: model)
+    monkeypatch.setattr(attended, "load_reader", lambda **kwargs: Stranger())
     return model
+
+
+class Stranger:
+    """A reader that knows no language, so that words keep the times of the CTC model."""
+
+    def knows(self, language):
+        return False
 
 
 @pytest.fixture

@@ -131,9 +131,10 @@ def _aligned(
     from mooer.audio.wave import open_wave
     from mooer.cli.batch import from_terminal
     from mooer.cli.progress import AudioProgress
+    from mooer.infer.aligned import Passing, with_words
     from mooer.infer.aligned import align as align_text
-    from mooer.infer.aligned import with_words
     from mooer.infer.aligners import DEFAULT_ALIGNER, load_aligner
+    from mooer.infer.attended import attended, load_reader
     from mooer.infer.placed import doubts
 
     ctc = load_aligner(model, num_threads=threads)
@@ -141,10 +142,17 @@ def _aligned(
     with AudioProgress(item.id) as progress, open_wave(from_terminal(item)) as wave:
         if isinstance(given, str):
             found = align_text(wave, given, ctc, language=language, name=name, on_progress=progress)
-            return replace(found, source=item.path)
-        segments = with_words(wave, given.segments, ctc)
-        amiss = (*doubts(segments), *wave.warnings)
-        return replace(given, segments=tuple(segments), warnings=(*given.warnings, *amiss))
+            found = replace(found, source=item.path)
+        else:
+            segments = with_words(wave, given.segments, ctc)
+            amiss = (*doubts(segments), *wave.warnings)
+            found = replace(given, segments=tuple(segments), warnings=(*given.warnings, *amiss))
+    if item.path == "-":
+        logger.info("standard input cannot be read again: words are timed by CTC alone")
+        return found
+    with open_wave(from_terminal(item)) as wave:
+        reader = load_reader(num_threads=threads)
+        return replace(found, segments=tuple(attended(Passing(wave), found.segments, reader)))
 
 
 def _print_words(transcript: Transcript) -> None:

@@ -282,11 +282,13 @@ def transcribe_at_once(
 def load_extras(align: bool, num_speakers: int | None, threads: int | None) -> Extras:
     """What is asked for beside the words; `num_speakers` is 0 where it is to be found out."""
     from mooer.infer.aligners import load_aligner
+    from mooer.infer.attended import load_reader
     from mooer.infer.speakers import load_diarizer
     from mooer.infer.whole import Extras
 
     return Extras(
         aligner=load_aligner(num_threads=threads) if align else None,
+        reader=load_reader(num_threads=threads) if align else None,
         diarizer=load_diarizer() if num_speakers is not None else None,
         num_speakers=num_speakers or None,
     )

@@ -147,6 +147,15 @@ class Whisper:
             raise ConfigError(f"this model does not know {language!r}: {hint}")
         return code
 
+    def knows(self, language: str) -> bool:
+        """Whether it can be told that a text is of this language."""
+        return language in self.languages if self.is_multilingual else language == "en"
+
+    def tokens(self, text: str) -> list[int]:
+        """A text as the decoder would write it."""
+        ids: list[int] = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
+        return ids
+
     def decode(
         self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
     ) -> list[Decoded]:
@@ -196,8 +205,7 @@ class Whisper:
         text = " ".join(part for part in (options.hotwords, options.prompt) if part)
         if not text:
             return ids
-        before = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
-        return [self._ids["startofprev"], *before[-_MAX_PROMPT_TOKENS:], *ids]
+        return [self._ids["startofprev"], *self.tokens(text)[-_MAX_PROMPT_TOKENS:], *ids]
 
     def _best(self, result: Any, length_penalty: float) -> Decoded:
         best: Decoded | None = None

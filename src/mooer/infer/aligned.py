@@ -95,7 +95,7 @@ def with_words(
     A segment that cannot be spelled stays as it is; one that is not heard has the warning
     `not_in_audio`. `source` is [T] at 16 kHz, or open and not read yet.
     """
-    sound = _Passing(source)
+    sound = Passing(source)
     found: list[Segment] = []
     unspelled: list[str] = []
     for group in _groups(segments):
@@ -208,7 +208,7 @@ def _told(source: Samples | Wave, on_progress: OnProgress | None) -> Iterator[Sa
             on_progress(num_samples / SAMPLE_RATE_HZ, total_s)
 
 
-class _Passing:
+class Passing:
     """The samples of a sound while it passes: what was asked for is asked for in order."""
 
     def __init__(self, source: Samples | Wave) -> None:

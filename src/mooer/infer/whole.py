@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from mooer.audio.wave import Source, open_wave
 from mooer.decoding.ctc import CtcModel
 from mooer.errors import ConfigError
-from mooer.infer.aligned import with_words
+from mooer.infer.aligned import Passing, with_words
+from mooer.infer.attended import Reader, attended
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.placed import doubts
 from mooer.infer.run import Listener, OnProgress
@@ -31,6 +32,7 @@ class Extras:
     """What is done with a whole recording."""
 
     aligner: CtcModel | None = None  # times words anew
+    reader: Reader | None = None  # and finer
     diarizer: Diarizer | None = None
     num_speakers: int | None = None  # None: found out
 
@@ -62,7 +64,7 @@ def transcribe_whole(
     segments: Sequence[Segment] = list(run)
     warnings: list[str] = []
     if extras.aligner is not None:
-        segments = _aligned(source, segments, extras.aligner)
+        segments = _aligned(source, segments, extras.aligner, extras.reader)
         warnings += doubts([segment for segment in segments if segment.text])
     if options.punctuate and not any(has_marks(segment.text) for segment in segments):
         segments = [punctuated(segment) if segment.text else segment for segment in segments]
@@ -78,10 +80,15 @@ def transcribe_whole(
     return replace(transcript, warnings=(*transcript.warnings, *warnings))
 
 
-def _aligned(source: Source, segments: Sequence[Segment], aligner: CtcModel) -> list[Segment]:
+def _aligned(
+    source: Source, segments: Sequence[Segment], aligner: CtcModel, reader: Reader | None
+) -> list[Segment]:
     """Segments with the times of their words, and those without words as they are."""
     said = [segment for segment in segments if segment.text]
     with open_wave(source) as wave:
         timed = with_words(wave, said, aligner)
+    if reader is not None:
+        with open_wave(source) as wave:
+            timed = attended(Passing(wave), timed, reader)
     quiet = [segment for segment in segments if not segment.text]
     return sorted([*timed, *quiet], key=lambda segment: segment.start_s)
