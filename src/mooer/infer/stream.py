@@ -309,6 +309,8 @@ class Session:
             events += self._hear(last=True)
         self._utterance = None
         self._ends.close()
+        if not self._ends.is_speech:  # a burst of noise
+            return []
         events += self._told(utterance, utterance.finish())
         for sentence in utterance.sentences(last=True):
             events.append(self._said(utterance, sentence))
