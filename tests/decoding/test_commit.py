@@ -62,6 +62,13 @@ def test_words_are_made_final_by_time():
     assert text(agreement.push(words("three four five"))) == "three four"
 
 
+def test_words_of_which_too_little_is_heard_behind_stay_open():
+    agreement = LocalAgreement()
+    agreement.push(words("one two three four"), 2.0)
+    assert text(agreement.push(words("one two three four"), 2.0)) == "one two"
+    assert text(agreement.open) == "three four"
+
+
 def test_what_nobody_said_is_forgotten():
     agreement = LocalAgreement()
     agreement.push(words("thank you"))

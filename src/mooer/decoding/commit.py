@@ -9,6 +9,7 @@ its mark is that of a text that ends.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
@@ -48,15 +49,17 @@ class LocalAgreement(Generic[W]):
         self._before: deque[Sequence[W]] = deque(maxlen=agreeing - 1)
         self.open: tuple[W, ...] = ()
 
-    def push(self, words: Sequence[W]) -> list[W]:
+    def push(self, words: Sequence[W], until_s: float = math.inf) -> list[W]:
         """Take a hypothesis of what follows the final words; the words of it that are final now.
 
-        They are written as in this, the latest hypothesis.
+        They are written as in this, the latest hypothesis. What ends after `until_s` stays open:
+        a recogniser knows a word better when it has heard what follows it.
         """
         num = 0
         if len(self._before) == self._before.maxlen:
             num = min([num_agreed(one, words) for one in self._before], default=len(words))
             num = min(num, len(words) - 1)
+            num = next((i for i in range(num) if words[i].end_s > until_s), num)
         self.open = tuple(words)
         self._before.append(self.open)
         return self._commit(max(0, num))

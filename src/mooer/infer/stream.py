@@ -131,6 +131,10 @@ class Session:
         """Where in the stream the next samples belong."""
         return self._num_samples / SAMPLE_RATE_HZ
 
+    def run_by(self, clock: Callable[[], float]) -> None:
+        """Measure time by another clock: one that runs as fast as a file is played."""
+        self._clock = clock
+
     def push(self, samples: Samples, start_s: float | None = None) -> list[StreamEvent]:
         """Take float32 [T] in [-1, 1] at 16 kHz; what came of it, in order.
 

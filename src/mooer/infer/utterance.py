@@ -26,6 +26,7 @@ class LiveOptions:
     step_s: float = 0.6  # of new sound before the window is heard again
     endpoint: EndpointOptions = field(default_factory=EndpointOptions)
     agreeing: int = 2  # hypotheses, one after the other, that make a word final
+    settle_s: float = 2.0  # of sound behind a word before it is made final
     window_s: float = 10.0  # a longer window loses its finished sentences
     max_window_s: float = 20.0  # and so long it never gets: words are made final, agreed on or not
     stall_s: float | None = 3.0  # without samples, by the clock, until the utterance is ended
@@ -36,6 +37,8 @@ class LiveOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, not {value}")
+        if not self.settle_s >= 0:
+            raise ConfigError(f"settle_s must be at least 0, not {self.settle_s}")
         if not 0 < self.endpoint.pause_s < self.endpoint.end_s:
             raise ConfigError(
                 f"a pause of {self.endpoint.pause_s:g} s must be above 0 and shorter than the "
@@ -99,7 +102,8 @@ class Utterance:
         self.language, self.warnings = guess.language, guess.warnings
         moved = (_moved(word, begin_s) for word in guess.words)
         words = _in_order(moved, self._since_s, self.end_s)
-        return self._finals(self._words.push(words)) + self._forced()
+        finals = self._words.push(words, self.end_s - self._options.settle_s)
+        return self._finals(finals) + self._forced()
 
     def finish(self) -> list[TimedWord]:
         """Its open words, which are final now."""
