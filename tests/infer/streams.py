@@ -21,9 +21,12 @@ def sound(total_s, *spoken):
     return samples.astype(np.float32)
 
 
-def time_of(sample):
-    """When it was."""
-    return (sample - 0.1) / _SPEECH if sample > 0.05 else sample / _SILENCE
+def time_of(samples):
+    """When they begin."""
+    loud = int(np.argmax(samples > 0.05)) + 200  # behind the edge, which a resampler rounds
+    if loud < len(samples) and samples[loud] > 0.05:
+        return (float(samples[loud]) - 0.1) / _SPEECH - loud / RATE
+    return float(samples[0]) / _SILENCE
 
 
 def talk(text, start_s=0.5, word_s=0.4):
@@ -51,7 +54,7 @@ class ScriptEar:
     def hear(self, samples, said, *, speech_prob, last):
         self._on_hear()
         self.windows.append((len(samples) / RATE, last))
-        begin_s = time_of(samples[0])
+        begin_s = time_of(samples)
         end_s = begin_s + len(samples) / RATE
         after_s = begin_s + said[-1].end_s if said else begin_s
         words = []

@@ -37,7 +37,7 @@ def test_words_come_while_they_are_said_and_are_final_when_they_stand():
     for start in range(0, len(CLIP), 1600):
         told += [(session.time_s, e) for e in session.push(CLIP[start : start + 1600])]
     at = {word.text: time_s for time_s, e in told if isinstance(e, Final) for word in e.words}
-    assert at[" good"] < 2.0
+    assert at[" good"] < 0.9 + 2.0 + 0.7  # its end, what must follow it, and a step
     assert at[" you."] > 2.9
     first = next(e for _, e in told)
     assert type(first) is Partial
@@ -71,7 +71,7 @@ def test_the_open_words_follow_the_final_ones():
             shown.append(len(final) + len(event.words))
             assert all(word.start_s >= w.end_s for w in final for word in event.words)
     assert shown[-1] <= len(WORDS.split())
-    assert partials(events)[-1] in ("you.", "of you.", "")
+    assert any(text.endswith("of you.") for text in partials(events))
 
 
 def test_an_end_point_comes_after_the_silence_without_hearing_again():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from mooer.audio.wave import Wave
 from mooer.errors import AudioError, MissingExtra, first_line
 
 BLOCK_S = 0.1
+_PATIENCE_S = 1.0
 _AHEAD = 100  # blocks of a file that are read before they are heard
 
 Block = NDArray[Any]
@@ -30,11 +32,13 @@ class _Failed:
 class Feed:
     """Blocks that a thread reads, so that one who waits for them can do other things.
 
-    `ahead` blocks are held at most; 0 holds all, since a microphone does not wait.
+    `ahead` blocks are held at most; 0 holds all, since a microphone does not wait. The thread alone
+    touches what it reads from, and lets go of it when the feed, a context manager, is left.
     """
 
-    def __init__(self, blocks: Iterator[Block], *, ahead: int = _AHEAD) -> None:
+    def __init__(self, blocks: Generator[Block, None, None], *, ahead: int = _AHEAD) -> None:
         self._queue: queue.Queue[Block | _Failed | None] = queue.Queue(ahead)
+        self._left = threading.Event()
         self._thread = threading.Thread(target=self._read, args=(blocks,), daemon=True)
         self._thread.start()
         self.is_over = False
@@ -54,23 +58,43 @@ class Feed:
             return None
         return found
 
-    def _read(self, blocks: Iterator[Block]) -> None:
+    def stop(self) -> None:
+        """Read no more; what was read can still be had."""
+        self._left.set()
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self.stop()
+        self._thread.join(_PATIENCE_S)  # it may wait for standard input
+
+    def _read(self, blocks: Generator[Block, None, None]) -> None:
         try:
-            for block in blocks:
-                self._queue.put(block)
+            with contextlib.closing(blocks):
+                for block in blocks:
+                    self._put(block)
+                    if self._left.is_set():
+                        return
         except BaseException as error:  # told by the thread that asks
-            self._queue.put(_Failed(error))
+            self._put(_Failed(error))
         else:
-            self._queue.put(None)
+            self._put(None)
+
+    def _put(self, what: Block | _Failed | None) -> None:
+        while not self._left.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(what, timeout=0.1)
+                return
 
 
 def paced(
-    blocks: Iterator[Block],
+    blocks: Iterable[Block],
     speed: float,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Blocks at 16 kHz, each when its last sample would be spoken, at so many times real speed."""
     began = clock()
     spoken_s = 0.0
@@ -82,14 +106,14 @@ def paced(
         yield block
 
 
-def played(wave: Wave, speed: float | None) -> Iterator[Block]:
+def played(wave: Wave, speed: float | None) -> Generator[Block, None, None]:
     """The blocks of a file; with a speed, paced."""
     with wave:
         blocks = wave.blocks(BLOCK_S)
         yield from blocks if speed is None else paced(blocks, speed)
 
 
-def raw_blocks(rate_hz: int) -> Iterator[Block]:
+def raw_blocks(rate_hz: int) -> Generator[Block, None, None]:
     """16-bit little-endian mono samples [T] of standard input, as they come."""
     rest = b""
     size = 2 * max(1, round(rate_hz * BLOCK_S))
@@ -130,7 +154,7 @@ class Microphone:
         self.rate_hz = round(found["default_samplerate"])
         self.name = str(found["name"])
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Generator[Block, None, None]:
         """What is heard from now on, without end."""
         heard: queue.Queue[Block] = queue.Queue()
 
@@ -147,7 +171,10 @@ class Microphone:
                 callback=callback,
             ):
                 while True:
-                    yield heard.get()
+                    try:
+                        yield heard.get(timeout=1.0)
+                    except queue.Empty:  # so that one who leaves is noticed
+                        yield np.zeros(0, np.float32)
         except self._sounddevice.PortAudioError as error:
             raise AudioError(
                 f"the microphone {self.name} cannot be read ({first_line(error)}): let go of it "

@@ -149,11 +149,15 @@ def listen(
         "script": script,
     }
     is_fast = fast and not source.is_live
-    session = open_session(None if is_fast or stall <= 0 else stall, not is_fast, options)
+    try:
+        session = open_session(None if is_fast or stall <= 0 else stall, not is_fast, options)
+    except BaseException:
+        source.close()
+        raise
     if not source.is_live and not is_fast:
         session.run_by(lambda: time.monotonic() * speed)
-    feed = source.feed(None if is_fast else speed)
-    _listen(session, source, feed, _view(look, as_json=as_json), item, output)
+    with source.feed(None if is_fast else speed) as feed:
+        _listen(session, source, feed, _view(look, as_json=as_json), item, output)
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,11 @@ class Source:
     name: str
     wave: Any = None
     blocks: Any = None
+
+    def close(self) -> None:
+        """Let go of a file of which no feed was made; a feed does so itself."""
+        if self.wave is not None:
+            self.wave.close()
 
     def feed(self, speed: float | None) -> Feed:
         """Its blocks, a file's at so many times its speed, or as fast as they are taken."""
@@ -277,13 +286,17 @@ def _events(
     from mooer.errors import MooerError
 
     failed: MooerError | None = None
-    while not stopped.is_set() and not feed.is_over:
-        try:
-            block = feed.get(_POLL_S)
-        except MooerError as error:
-            failed = error
-            break
-        yield from into.poll() if block is None else into.push(block)
+    try:
+        while not feed.is_over:
+            if stopped.is_set():
+                feed.stop()
+            block = feed.get(0.0 if stopped.is_set() else _POLL_S)
+            if block is None and stopped.is_set():
+                break
+            silent = block is None or not len(block)
+            yield from into.poll() if silent else into.push(block)
+    except MooerError as error:
+        failed = error
     yield from into.flush()
     if failed is not None:
         raise failed

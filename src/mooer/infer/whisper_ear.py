@@ -21,7 +21,7 @@ from mooer.engines.whisper import (
     window_for,
 )
 from mooer.infer.ear import Guess, Samples, after, in_characters
-from mooer.infer.guarded import SHORT_BEAM, RecognizeOptions
+from mooer.infer.guarded import SHORT_BEAM, TIMED_MAX_S, TIMED_WINDOW_S, RecognizeOptions
 
 STEP_WINDOW_S = 8.0  # the shortest: the final words keep the decoder from saying all again
 LAST_WINDOW_S = 12.0
@@ -45,8 +45,9 @@ class WhisperEar:
     ) -> Guess | None:
         """What is said in a window after the words that are final."""
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        window_s = window_for(duration_s, LAST_WINDOW_S if last else STEP_WINDOW_S)
-        encoded = self._engine.encode(samples, window_s)
+        timed = last and self._is_timed(duration_s)
+        floor_s = TIMED_WINDOW_S if timed else LAST_WINDOW_S if last else STEP_WINDOW_S
+        encoded = self._engine.encode(samples, window_for(duration_s, floor_s))
         if not self._is_sure and not (said and self._language):
             self._find_language(encoded)
         prefix = "".join(word.text for word in said)
@@ -61,6 +62,10 @@ class WhisperEar:
         if "loops" in faults:
             words = list(_said_once(words, prefix, decoded.text))
         return Guess(tuple(in_characters(words)), self._language, faults)
+
+    def _is_timed(self, duration_s: float) -> bool:
+        """Whether to decode with time tokens, in a wide window, as recordings are."""
+        return duration_s <= TIMED_MAX_S and self._language in ("zh", "yue")
 
     def _find_language(self, encoded: Encoded) -> None:
         self._language, probability = self._engine.detect_language(encoded)[0]
@@ -90,6 +95,7 @@ class WhisperEar:
                 prompt=prompt,
                 hotwords=hotwords,
                 prefix=prefix,
+                timestamps=last and self._is_timed(encoded.duration_s),
             ),
             max_tokens=most_tokens,
         )
