@@ -49,6 +49,7 @@ from mooer.text.edit import align
 Args = argparse.Namespace
 Row = dict[str, Any]
 Timed = tuple[str, float, float]
+Show = tuple[float, int, tuple[str, ...]]  # time, final words before, words from there on
 
 BLOCK_S = 0.1
 SETS = ("timit_sample", "aishell", "zh_misc", "longform")
@@ -101,6 +102,7 @@ class System:
         )
 
     def session(self, row: Row, live: LiveOptions) -> Session:
+        """A stream for one clip."""
         if self._is_ctc:
             session = mooer.listen(
                 self._model, live=live, language=row["language"], num_threads=self._threads
@@ -111,6 +113,7 @@ class System:
         return session
 
     def offline(self, row: Row) -> list[Timed]:
+        """The words of a clip that is there as a whole."""
         if not self._is_ctc:
             said = self._loaded.transcribe(
                 row["samples"], rate_hz=SAMPLE_RATE_HZ, language=row["language"], words=True
@@ -132,7 +135,7 @@ class System:
 class Played:
     """What a session showed, and when on the virtual clock."""
 
-    shows: list[tuple[float, int, tuple[str, ...]]]  # time, final words before, words from there on
+    shows: list[Show]
     finals: list[Timed]
     text: str
     cpu_s: float
@@ -145,7 +148,7 @@ def play(session: Session, samples: np.ndarray) -> Played:
     size = round(BLOCK_S * SAMPLE_RATE_HZ)
     tail = np.zeros(round(_TAIL_S * SAMPLE_RATE_HZ), np.float32)
     sound = np.concatenate([samples, tail])
-    shows: list[tuple[float, int, tuple[str, ...]]] = []
+    shows: list[Show] = []
     finals: list[Timed] = []
     texts: list[str] = []
     free_s = 0.0  # when what was pushed before is done
@@ -167,15 +170,21 @@ def play(session: Session, samples: np.ndarray) -> Played:
                 shows.append((free_s, len(finals), tuple(bare(w.text) for w in event.words)))
     cpu_s = time.process_time() - cpu_began
     left_out = any("some are left out" in one for one in session.warnings)
-    # A Final and the Partial behind it are seen at once: the last of one time counts.
-    seen: list[tuple[float, int, tuple[str, ...]]] = []
+    return Played(
+        seen_at_once(shows), finals, join_text(texts), cpu_s, len(sound) / SAMPLE_RATE_HZ, left_out
+    )
+
+
+def seen_at_once(shows: Sequence[Show]) -> list[Show]:
+    """A Final and the Partial behind it are seen together: what one push gives is one show."""
+    seen: list[Show] = []
     for at_s, before, words in shows:
-        if seen and seen[-1][0] == at_s and before >= seen[-1][1]:
-            kept = seen.pop()
-            words = (*kept[2][: before - kept[1]], *words)
-            before = kept[1]
-        seen.append((at_s, before, words))
-    return Played(seen, finals, join_text(texts), cpu_s, len(sound) / SAMPLE_RATE_HZ, left_out)
+        if seen and seen[-1][0] == at_s:
+            _, first, shown = seen.pop()
+            seen.append((at_s, first, (*shown[: before - first], *words)))
+        else:
+            seen.append((at_s, before, words))
+    return seen
 
 
 def history(played: Played) -> list[tuple[float, float, bool]]:
@@ -218,6 +227,7 @@ class Total:
     num_left_out: int = 0
 
     def add(self, row: Row, played: Played, offline: Sequence[Timed]) -> None:
+        """Count one clip."""
         known = row.get("words") or offline
         told = history(played)
         ends = ends_of(played.finals, known)
@@ -237,6 +247,8 @@ class Total:
         self.num_left_out += played.has_left_out
 
     def cells(self) -> list[Any]:
+        """The rest of the row."""
+
         def spread(values: Sequence[float]) -> str:
             if not values:
                 return "-"

@@ -64,7 +64,7 @@ def test_json_is_an_event_a_line(clip, asked, capsys):
     words = [w["text"] for e in events if e["event"] == "final" for w in e["words"]]
     said = [w["text"] for e in events if e["event"] == "said" for w in e["segment"]["words"]]
     assert [w.strip() for w in words] == said
-    assert [e["text"] for e in events if e["event"] == "partial"][0] == "good m"
+    assert next(e["text"] for e in events if e["event"] == "partial") == "good m"
 
 
 def test_out_is_written_as_for_recordings(clip, asked, tmp_path, capsys):

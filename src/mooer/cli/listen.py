@@ -1,4 +1,4 @@
-"""`mooer listen`: a microphone, or a file as if it were spoken now, to words while they are said."""
+"""`mooer listen`: a microphone, or a file as if spoken now, to words while they are said."""
 
 from __future__ import annotations
 
@@ -74,9 +74,7 @@ def listen(
     step: Annotated[
         float, typer.Option(help="Seconds of new sound before it is heard again.")
     ] = 0.6,
-    silence: Annotated[
-        float, typer.Option(help="Seconds of silence that end an utterance.")
-    ] = 0.6,
+    silence: Annotated[float, typer.Option(help="Seconds of silence that end an utterance.")] = 0.6,
     stall: Annotated[
         float, typer.Option(help="Seconds without any sound coming that do so; 0 for never.")
     ] = 3.0,
@@ -115,7 +113,8 @@ def listen(
     Example: arecord -t raw -f S16_LE -r 16000 | mooer listen - --raw 16000
 
     On a terminal words that may still change are dim. Elsewhere each line is a sentence whose words
-    are final, and with --json an event. ctrl-C ends it: what was said is printed, and --out written.
+    are final, and with --json an event. ctrl-C ends it: what was said is printed, and --out
+    written.
     """
     from mooer.cli.output import Output, parse_formats
     from mooer.errors import ConfigError

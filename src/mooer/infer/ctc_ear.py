@@ -49,7 +49,8 @@ def ctc_ear(
         else:
             best = prefix_search(log_probs, model.blank, scorers=[boost])[0]
             heard = timed_units(best.units, log_probs, model)
-        words = held(words_of(heard, units, model.frame_s))
+        words = words_of(heard, units, model.frame_s)
+        words = held(words) if words else []
         text = "".join(word.text for word in words)
         return words, known or (language_of(text) if text else "und")
 

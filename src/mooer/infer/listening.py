@@ -96,9 +96,7 @@ def listen_by_ctc(
         raise ConfigError(f"{folder.name} transcribes and does not translate: take mini")
     if options.prompt:
         raise ConfigError(f"{folder.name} has no use for prompt: leave it out")
-    model = Rich(
-        folder, fetch(ENCODER, offline=offline), num_threads=num_threads or usable_cores()
-    )
+    model = Rich(folder, fetch(ENCODER, offline=offline), num_threads=num_threads or usable_cores())
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
     return Session(
         ctc_ear(model, language=options.language, hotwords=options.expected),
@@ -194,4 +192,3 @@ def _refuse_labels(options: RecognizeOptions) -> None:
                 f"labels are told of recordings, not of a stream: leave {name} out, or "
                 f"transcribe the recording (`mooer transcribe --{name}`)"
             )
-

@@ -57,7 +57,9 @@ class Utterance:
     What is held is bounded: a window of sound, and the words of sentences that are not handed out.
     """
 
-    def __init__(self, ear: Ear, options: LiveOptions, *, start_sample: int, since_s: float) -> None:
+    def __init__(
+        self, ear: Ear, options: LiveOptions, *, start_sample: int, since_s: float
+    ) -> None:
         self._ear = ear
         self._options = options
         self._start = start_sample  # of the window
