@@ -136,6 +136,7 @@ class Run(ABC):
 
     def transcript(self, segments: Iterable[Segment]) -> Transcript:
         """The transcript of `segments`, which this run gave; asked for when it is at its end."""
+        segments = tuple(segments)  # the run itself, perhaps: now it is at its end
         duration_s = self._num_samples / SAMPLE_RATE_HZ
         return replace(
             transcript_of(segments, self._options, duration_s, self.language),

@@ -45,7 +45,7 @@ class WhisperEar:
     ) -> Guess | None:
         """What is said in a window after the words that are final."""
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        timed = last and self._is_timed(duration_s)
+        timed = last and not said and self._is_timed(duration_s)
         floor_s = TIMED_WINDOW_S if timed else LAST_WINDOW_S if last else STEP_WINDOW_S
         encoded = self._engine.encode(samples, window_for(duration_s, floor_s))
         if not self._is_sure and not (said and self._language):
@@ -64,7 +64,10 @@ class WhisperEar:
         return Guess(tuple(in_characters(words)), self._language, faults)
 
     def _is_timed(self, duration_s: float) -> bool:
-        """Whether to decode with time tokens, in a wide window, as recordings are."""
+        """Whether to decode with time tokens, in a wide window, as recordings are.
+
+        Behind final words they have the decoder end too soon.
+        """
         return duration_s <= TIMED_MAX_S and self._language in ("zh", "yue")
 
     def _find_language(self, encoded: Encoded) -> None:
@@ -95,7 +98,7 @@ class WhisperEar:
                 prompt=prompt,
                 hotwords=hotwords,
                 prefix=prefix,
-                timestamps=last and self._is_timed(encoded.duration_s),
+                timestamps=last and not prefix and self._is_timed(encoded.duration_s),
             ),
             max_tokens=most_tokens,
         )
