@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mooer.errors import MooerError
-    from mooer.infer import Model, RecognizeOptions, load, load_glossary
+    from mooer.infer import Model, RecognizeOptions, listen, load, load_glossary
     from mooer.transcript import Segment, Transcript, Word
 
 _FACE = {  # name -> module; imported at first use, so that `import mooer` is quick
@@ -25,6 +25,7 @@ _FACE = {  # name -> module; imported at first use, so that `import mooer` is qu
     "Segment": "mooer.transcript",
     "Transcript": "mooer.transcript",
     "Word": "mooer.transcript",
+    "listen": "mooer.infer",
     "load": "mooer.infer",
     "load_glossary": "mooer.infer",
 }
@@ -37,6 +38,7 @@ __all__ = [
     "Transcript",
     "Word",
     "__version__",
+    "listen",
     "load",
     "load_glossary",
 ]

@@ -24,7 +24,7 @@ class Reader:
         return language in ("en", "zh")
 
     def tokens(self, text):
-        self.texts.append(text)
+        self.texts.append(text.strip())
         return list(range(len(text)))
 
     def encode(self, samples, window_s=None):

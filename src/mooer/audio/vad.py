@@ -92,6 +92,33 @@ class _State:
     context: Samples
 
 
+class SpeechStream:
+    """Speech probabilities of samples that come in pieces of any length."""
+
+    def __init__(self, model: SpeechModel) -> None:
+        self._model = model
+        self._state = model.start()
+        self._rest = np.zeros(0, np.float32)
+
+    def push(self, samples: Samples) -> list[tuple[Samples, float]]:
+        """The frames [512] that are whole now, each with its probability."""
+        joined = np.concatenate([self._rest, samples])
+        num_whole = len(joined) // FRAME_SAMPLES * FRAME_SAMPLES
+        self._rest = joined[num_whole:]
+        if not num_whole:
+            return []
+        frames = joined[:num_whole].reshape(-1, FRAME_SAMPLES)
+        probs, self._state = self._model.step(frames, self._state)
+        return list(zip(frames, probs.tolist(), strict=True))
+
+    def flush(self) -> list[tuple[Samples, float]]:
+        """What is left, filled up with silence; the next samples are those of another recording."""
+        missing = -len(self._rest) % FRAME_SAMPLES
+        found = self.push(np.zeros(missing, np.float32)) if missing else []
+        self._state = self._model.start()
+        return found
+
+
 def speech_spans(
     blocks: Iterable[Samples],
     model: SpeechModel,

@@ -20,6 +20,7 @@ from mooer.errors import ConfigError, MooerError, did_you_mean
 # Name -> where it is, and its line in `mooer --help`, for which no module is imported.
 COMMANDS = {
     "transcribe": ("mooer.cli.transcribe:transcribe", "Write down what is said in audio or video."),
+    "listen": ("mooer.cli.listen:listen", "Write down what is said while it is said."),
     "translate": ("mooer.cli.translate:translate", "Write down what is said in another language."),
     "align": ("mooer.cli.align:align", "Find when each word of a known text is said."),
     "chat": ("mooer.cli.chat:chat", "Ask a speech LLM about recordings."),

@@ -43,6 +43,7 @@ class DecodeOptions:
     hotwords: str = ""
     task: str = "transcribe"  # or "translate", into English
     timestamps: bool = False  # let it write time tokens too (they are dropped): another style
+    prefix: str = ""  # how its text begins; the probability is that of what follows
     seed: int = 0
 
 
@@ -151,11 +152,6 @@ class Whisper:
         """Whether it can be told that a text is of this language."""
         return language in self.languages if self.is_multilingual else language == "en"
 
-    def tokens(self, text: str) -> list[int]:
-        """A text as the decoder would write it."""
-        ids: list[int] = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
-        return ids
-
     def decode(
         self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
     ) -> list[Decoded]:
@@ -177,7 +173,12 @@ class Whisper:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return [self._best(result, options.length_penalty) for result in results]
+        num_given = len(self.tokens(options.prefix)) if options.prefix else 0
+        return [self._best(result, options.length_penalty, num_given) for result in results]
+
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """Tokens of a text, without special ones."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def align(self, chunk: Encoded, tokens: Sequence[int], language: str) -> list[TimedWord]:
         """Words with times, by the cross-attention of selected heads and DTW."""
@@ -202,17 +203,22 @@ class Whisper:
         ids = self._task_ids(language, options.task)
         if not options.timestamps:
             ids = [*ids, self._ids["notimestamps"]]
+        elif options.prefix:
+            ids = [*ids, self._ids["notimestamps"] + 1]  # <|0.00|>
+        ids = [*ids, *self.tokens(options.prefix)]
         text = " ".join(part for part in (options.hotwords, options.prompt) if part)
         if not text:
             return ids
-        return [self._ids["startofprev"], *self.tokens(text)[-_MAX_PROMPT_TOKENS:], *ids]
+        before = self.tokens(" " + text.strip())
+        return [self._ids["startofprev"], *before[-_MAX_PROMPT_TOKENS:], *ids]
 
-    def _best(self, result: Any, length_penalty: float) -> Decoded:
+    def _best(self, result: Any, length_penalty: float, num_given: int) -> Decoded:
         best: Decoded | None = None
         for ids, score in zip(result.sequences_ids, result.scores, strict=True):
             tokens = tuple(i for i in ids if i < self._ids["endoftext"])
-            # CTranslate2 divides by length ** penalty; Whisper's mean counts eos too.
-            logprob = score * len(ids) ** length_penalty / (len(ids) + 1)
+            # CTranslate2 divides by length ** penalty; Whisper's mean counts eos too. A prefix is
+            # part of the length, but not of the score.
+            logprob = score * len(ids) ** length_penalty / (len(ids) - num_given + 1)
             if best is None or logprob > best.avg_logprob:
                 text = self._tokenizer.decode(list(tokens)).strip()
                 best = Decoded(text, tokens, logprob, result.no_speech_prob)

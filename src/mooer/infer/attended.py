@@ -32,7 +32,7 @@ class Reader(Protocol):
     """`mooer.engines.whisper.Whisper`, as far as it is needed here."""
 
     def knows(self, language: str) -> bool: ...  # noqa: D102 (as the engine says)
-    def tokens(self, text: str) -> list[int]: ...  # noqa: D102
+    def tokens(self, text: str) -> tuple[int, ...]: ...  # noqa: D102
     def encode(self, samples: Samples, window_s: float | None = None) -> Any: ...  # noqa: D102
     def align(  # noqa: D102
         self, chunk: Any, tokens: Sequence[int], language: str
@@ -50,6 +50,18 @@ class Passing(Protocol):
 def load_reader(*, num_threads: int | None = None, offline: bool | None = None) -> Whisper:
     """The Whisper that times words. StoreError if its weights cannot be had."""
     return Whisper(fetch(READER, offline=offline), num_threads=num_threads or 0)
+
+
+def words_heard(
+    reader: Reader, encoded: Any, samples: Samples, tokens: Sequence[int], language: str
+) -> list[TimedWord]:
+    """The words of a text in the samples [T] that were encoded, in seconds from their beginning."""
+    words = reader.align(encoded, tokens, language)
+    spans = attended_times([(word.start_s, word.end_s) for word in words], loudness(samples))
+    return [
+        replace(word, start_s=start_s, end_s=end_s)
+        for word, (start_s, end_s) in zip(words, spans, strict=True)
+    ]
 
 
 def attended(sound: Passing, segments: Iterable[Segment], reader: Reader) -> list[Segment]:
@@ -79,13 +91,12 @@ def _words(
     words = segment.words
     if not words or not reader.knows(segment.language):
         return None
-    tokens = reader.tokens(segment.text)
+    tokens = reader.tokens(" " + segment.text)
     longest_s = MAX_WINDOW_S - WINDOW_MARGIN_S
     if len(tokens) > MAX_TOKENS or not 0 < len(samples) <= longest_s * SAMPLE_RATE_HZ:
         return None
-    read = reader.align(reader.encode(samples), tokens, segment.language)
-    spans = attended_times([(w.start_s, w.end_s) for w in read], loudness(samples))
-    edges = _of_letters([_letters(w.text) for w in read], spans)
+    read = words_heard(reader, reader.encode(samples), samples, tokens, segment.language)
+    edges = _of_letters([(_letters(one.text), one.start_s, one.end_s) for one in read])
     if len(edges) != sum(len(_letters(word.text)) for word in words):
         return None  # the tokenizer wrote it another way
     timed: list[Word] = []
@@ -103,16 +114,14 @@ def _letters(text: str) -> str:
     return "".join(text.split())
 
 
-def _of_letters(
-    texts: Sequence[str], spans: Sequence[tuple[float, float]]
-) -> list[tuple[float, float]]:
+def _of_letters(words: Sequence[tuple[str, float, float]]) -> list[tuple[float, float]]:
     """Start and end of every letter, those of a word being equally long.
 
-    >>> _of_letters(["ab", "c"], [(0.0, 1.0), (1.0, 1.5)])
+    >>> _of_letters([("ab", 0.0, 1.0), ("c", 1.0, 1.5)])
     [(0.0, 0.5), (0.5, 1.0), (1.0, 1.5)]
     """
     return [
         (start + (end - start) * i / len(text), start + (end - start) * (i + 1) / len(text))
-        for text, (start, end) in zip(texts, spans, strict=True)
+        for text, start, end in words
         for i in range(len(text))
     ]

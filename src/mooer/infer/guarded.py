@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mooer.audio.vad import VadOptions
 from mooer.decoding import rules
-from mooer.decoding.edges import attended_times, loudness
 from mooer.decoding.hotwords import Hotword, parse_hotwords, prompt_line
 from mooer.engines.whisper import (
     MAX_WINDOW_S,
@@ -22,6 +21,7 @@ from mooer.engines.whisper import (
     window_for,
 )
 from mooer.errors import ConfigError
+from mooer.infer.attended import words_heard
 from mooer.infer.longform import Chunk, groups
 
 logger = logging.getLogger(__name__)
@@ -192,14 +192,8 @@ class GuardedDecoder:
                 continue
             if self._options.task == "ast":
                 continue  # attention to the words of another language does not run with time
-            words = self._engine.align(encoded, one.decoded.tokens, self._language)
-            times = attended_times(
-                [(w.start_s, w.end_s) for w in words], loudness(one.chunk.samples)
-            )
-            one.words = [
-                replace(word, start_s=start_s, end_s=end_s)
-                for word, (start_s, end_s) in zip(words, times, strict=True)
-            ]
+            samples, tokens = one.chunk.samples, one.decoded.tokens
+            one.words = words_heard(self._engine, encoded, samples, tokens, self._language)
 
 
 def detect_language(engine: Whisper, chunks: Sequence[Chunk]) -> tuple[str, float]:

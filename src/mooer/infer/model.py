@@ -17,6 +17,7 @@ from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
 from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.listening import holds_ctc, listen_by, listen_by_ctc
 from mooer.infer.paraformer import load_paraformer
 from mooer.infer.paraformer import options_from as paraformer_options
 from mooer.infer.recognizer import Recognizer
@@ -25,7 +26,9 @@ from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
 from mooer.infer.sense_voice import options_from as sense_voice_options
 from mooer.infer.speech_llm import drafts_by, holds_speech_llm, is_draft_alone, load_speech_llm
+from mooer.infer.stream import Session
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
+from mooer.infer.utterance import LiveOptions
 from mooer.models.paraformer_folder import holds_paraformer
 from mooer.models.sense_voice_folder import holds_sense_voice
 from mooer.store import catalog, default_model, fetch
@@ -124,6 +127,30 @@ def load(
     )
 
 
+def listen(
+    name: str = "default",
+    *,
+    live: LiveOptions | None = None,
+    num_threads: int | None = None,
+    offline: bool | None = None,
+    parts: Mapping[str, str] | None = None,
+    **options: Unpack[Options],
+) -> Session:
+    """A stream that is heard by a model: a name in the catalog, or a folder.
+
+    It may be Whisper, the same with an LLM behind it that translates, SenseVoice, or the CTC head
+    of rich-mini, whose words come soonest. ConfigError for a model that cannot hear a stream, or an
+    option that makes no sense; StoreError and ModelError as `load` has them.
+    """
+    wanted = RecognizeOptions(**options)
+    name = _chosen(name, wanted.task)
+    folder = fetch(name, offline=offline)
+    if holds_ctc(folder):
+        return listen_by_ctc(folder, wanted, live, num_threads=num_threads, offline=offline)
+    model = load(name, num_threads=num_threads, offline=offline, task=wanted.task, parts=parts)
+    return model.listen(live, **options)
+
+
 def _chosen(name: str, task: str) -> str:
     """The name itself, or of "default" the model that does this task best."""
     if name == "default":
@@ -194,6 +221,13 @@ class Model:
     ) -> Run:
         """The same by segments: iterate it; at the end ask its `transcript(segments)`."""
         return self.recognizer.run(source, RecognizeOptions(**options), rate_hz=rate_hz)
+
+    def listen(self, live: LiveOptions | None = None, **options: Unpack[Options]) -> Session:
+        """A stream that is heard while it is spoken: push samples to it, and words come.
+
+        ConfigError if this recogniser cannot do that.
+        """
+        return listen_by(self.recognizer, RecognizeOptions(**options), live)
 
     def translate(
         self,

@@ -14,8 +14,7 @@ from mooer.errors import ConfigError, MooerError
 from mooer.infer.enriched import Enricher, Enrichment
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, pack
-from mooer.infer.written import Writer
-from mooer.text import to_chinese_marks, to_simplified, to_traditional
+from mooer.infer.written import Writer, in_script
 from mooer.transcript import Segment, Transcript, Word
 
 OnProgress = Callable[[float, float | None], None]  # seconds done, seconds in all if known
@@ -81,6 +80,28 @@ class Listener(ABC):
         return run.transcript(run)
 
 
+def transcript_of(
+    segments: Iterable[Segment], options: RecognizeOptions, duration_s: float, language: str = ""
+) -> Transcript:
+    """Segments as a transcript, in the language of most of what was said, or else in `language`.
+
+    Who made it, and of what, is to be added.
+    """
+    segments = tuple(segments)
+    spoken = Counter[str]()
+    for segment in segments:
+        if segment.text:
+            spoken[segment.language] += len(segment.text)
+    translates = options.task != "asr"
+    return Transcript(
+        segments=segments,
+        language=spoken.most_common(1)[0][0] if spoken else language or options.language or "und",
+        duration_s=round(duration_s, 3),
+        task="ast" if translates else "asr",
+        translation_language=options.to if translates else None,
+    )
+
+
 class Run(ABC):
     """One input on its way through a recogniser: an iterator of segments, in order of time."""
 
@@ -115,21 +136,13 @@ class Run(ABC):
 
     def transcript(self, segments: Iterable[Segment]) -> Transcript:
         """The transcript of `segments`, which this run gave; asked for when it is at its end."""
-        segments = tuple(segments)
-        spoken = Counter[str]()
-        for segment in segments:
-            if segment.text:
-                spoken[segment.language] += len(segment.text)
-        translates = self._options.task != "asr"
-        return Transcript(
-            segments=segments,
-            language=spoken.most_common(1)[0][0] if spoken else self.language,
-            duration_s=round(self._num_samples / SAMPLE_RATE_HZ, 3),
-            task="ast" if translates else "asr",
+        segments = tuple(segments)  # the run itself, perhaps: now it is at its end
+        duration_s = self._num_samples / SAMPLE_RATE_HZ
+        return replace(
+            transcript_of(segments, self._options, duration_s, self.language),
             model=self._recognizer.name,
             source=self.source,
             language_probability=self.language_probability,
-            translation_language=self._options.to if translates else None,
             versions=self._recognizer.versions,
             warnings=tuple(self.wave.warnings),
         )
@@ -195,10 +208,7 @@ class Run(ABC):
 
     def _in_script(self, text: str, language: str) -> str:
         """Chinese in the script that is wanted; any other text as it is."""
-        if language not in ("zh", "yue"):
-            return text
-        text = to_chinese_marks(text)
-        return to_simplified(text) if self._options.script == "hans" else to_traditional(text)
+        return in_script(text, language, self._options.script)
 
     def timed(self, chunk: Chunk, sentence: Sequence[TimedWord], language: str) -> list[Word]:
         """The words of a chunk with their times in the input, Chinese in the script wanted."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from mooer.infer.guarded import RecognizeOptions
-from mooer.text import to_written
+from mooer.text import to_chinese_marks, to_simplified, to_traditional, to_written
 from mooer.text.punctuation import capitalised, has_marks, marks_by_pauses
 from mooer.transcript import Segment
 
@@ -30,6 +30,14 @@ class Writer:
         if self._options.itn and segment.text:
             segment = replace(segment, text=to_written(segment.text, segment.language))
         return segment
+
+
+def in_script(text: str, language: str, script: str) -> str:
+    """Chinese with its own marks, in the script hans or hant; any other text as it is."""
+    if language not in ("zh", "yue"):
+        return text
+    text = to_chinese_marks(text)
+    return to_simplified(text) if script == "hans" else to_traditional(text)
 
 
 def punctuated(segment: Segment) -> Segment:
