@@ -292,8 +292,10 @@ def _events(
             block = feed.get(0.0 if stopped.is_set() else _POLL_S)
             if block is None and stopped.is_set():
                 break
-            silent = block is None or not len(block)
-            yield from into.poll() if silent else into.push(block)
+            if block is None or not len(block):
+                yield from into.poll()
+            else:
+                yield from into.push(block)
     except MooerError as error:
         failed = error
     yield from into.flush()

@@ -77,8 +77,8 @@ def attended(sound: Passing, segments: Iterable[Segment], reader: Reader) -> lis
         samples = sound.between(start_s, segment.end_s + MARGIN_S)
         words = _words(segment, samples, start_s, reader)
         if words is not None:
-            ends = {"start_s": words[0].start_s, "end_s": max(w.end_s for w in words)}
-            segment = replace(segment, words=words, **ends)  # noqa: PLW2901
+            end_s = max(word.end_s for word in words)
+            segment = replace(segment, words=words, start_s=words[0].start_s, end_s=end_s)  # noqa: PLW2901
         found.append(segment)
         last_s = max(last_s, start_s)
     return found
