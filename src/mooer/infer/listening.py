@@ -19,6 +19,7 @@ from mooer.infer.answering import Answerer
 from mooer.infer.ctc_ear import ctc_ear
 from mooer.infer.drafted import LANGUAGES, DraftedRecognizer
 from mooer.infer.ear import Ear, OnePassEar, Samples
+from mooer.infer.enriched import Enrichment
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk
 from mooer.infer.recognizer import Recognizer
@@ -46,7 +47,6 @@ def listen_by(
     ConfigError for another one, and for what cannot be done while somebody speaks.
     """
     options = options or RecognizeOptions()
-    _refuse_labels(options)
     ear: Ear
     translate: Translate | None = None
     if isinstance(recognizer, DraftedRecognizer):
@@ -58,6 +58,7 @@ def listen_by(
         if options.task != "asr":
             translate = WhisperTranslation(recognizer, options)
     elif isinstance(recognizer, SenseVoiceRecognizer):
+        _refuse_labels(options, recognizer.name)
         recognizer.check(options)
         ear = sense_voice_ear(recognizer, options.language)
     else:
@@ -65,6 +66,8 @@ def listen_by(
             f"{recognizer.name or 'this model'} cannot hear a stream: take whisper-base, mini, "
             "rich-mini or SenseVoice"
         )
+    if enrichment := recognizer.enrichment(options):
+        translate = Labelling(enrichment, translate)
     return Session(
         ear,
         recognizer.vad,
@@ -91,7 +94,7 @@ def listen_by_ctc(
 ) -> Session:
     """A session that hears by the CTC head of a folder. ModelError if it has none."""
     options = options or RecognizeOptions()
-    _refuse_labels(options)
+    _refuse_labels(options, folder.name)
     if options.task != "asr":
         raise ConfigError(f"{folder.name} transcribes and does not translate: take mini")
     if options.prompt:
@@ -118,6 +121,20 @@ def sense_voice_ear(recognizer: SenseVoiceRecognizer, language: str | None) -> O
         return words, known or (heard.language.name if heard.language else "und")
 
     return OnePassEar(listen)
+
+
+class Labelling:
+    """Labels of a sentence by its sound when it is said, and then its translation."""
+
+    def __init__(self, enrichment: Enrichment, translate: Translate | None) -> None:
+        self._enrichment = enrichment
+        self._translate = translate
+
+    def __call__(self, chunk: Chunk, segment: Segment) -> Segment:
+        """The segment with both."""
+        labelled = self._enrichment.segments(chunk, [segment])
+        segment = next(one for one in labelled if one.text == segment.text)
+        return segment if self._translate is None else self._translate(chunk, segment)
 
 
 class WhisperTranslation:
@@ -185,10 +202,10 @@ class DraftTranslation:
         return self._recognizer.second.answerer(asked)
 
 
-def _refuse_labels(options: RecognizeOptions) -> None:
-    for name in ("rich", "gender", "age"):
-        if getattr(options, name):
+def _refuse_labels(options: RecognizeOptions, name: str) -> None:
+    for label in ("rich", "gender", "age"):
+        if getattr(options, label):
             raise ConfigError(
-                f"labels are told of recordings, not of a stream: leave {name} out, or "
-                f"transcribe the recording (`mooer transcribe --{name}`)"
+                f"{name} tells no labels of a stream: leave {label} out, take whisper-base or "
+                f"mini, or transcribe the recording (`mooer transcribe --{label}`)"
             )

@@ -131,6 +131,22 @@ class Session:
         """Where in the stream the next samples belong."""
         return self._num_samples / SAMPLE_RATE_HZ
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an utterance has begun, be it a burst of noise."""
+        return self._utterance is not None
+
+    @property
+    def speaking_since_s(self) -> float | None:
+        """Where the utterance began that is being said; None in silence, and for a mere burst."""
+        if self._utterance is None or not self._ends.is_speech:
+            return None
+        return self._utterance.begin_s
+
+    def fall_behind(self, seconds: float) -> None:
+        """Say how much sound waits to be pushed: steps are left out until it is caught up with."""
+        self._debt_s = max(self._debt_s, seconds)
+
     def run_by(self, clock: Callable[[], float]) -> None:
         """Measure time by another clock: one that runs as fast as a file is played."""
         self._clock = clock

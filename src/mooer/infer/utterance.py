@@ -64,6 +64,7 @@ class Utterance:
         self._ear = ear
         self._options = options
         self._start = start_sample  # of the window
+        self.begin_s = start_sample / SAMPLE_RATE_HZ
         self._since_s = since_s  # no word begins before it
         self._frames: list[Samples] = []
         self._probs: list[float] = []
