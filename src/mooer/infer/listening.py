@@ -94,21 +94,38 @@ def listen_by_ctc(
 ) -> Session:
     """A session that hears by the CTC head of a folder. ModelError if it has none."""
     options = options or RecognizeOptions()
-    _refuse_labels(options, folder.name)
-    if options.task != "asr":
-        raise ConfigError(f"{folder.name} transcribes and does not translate: take mini")
-    if options.prompt:
-        raise ConfigError(f"{folder.name} has no use for prompt: leave it out")
+    check_ctc(options, folder.name)
     model = Rich(folder, fetch(ENCODER, offline=offline), num_threads=num_threads or usable_cores())
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
+    return listen_by_rich(model, vad, folder.name, options, live)
+
+
+def listen_by_rich(
+    model: Rich,
+    vad: SpeechModel,
+    name: str,
+    options: RecognizeOptions,
+    live: LiveOptions | None = None,
+) -> Session:
+    """The same by a model that is loaded."""
+    check_ctc(options, name)
     return Session(
         ctc_ear(model, language=options.language, hotwords=options.expected),
         vad,
         options,
         live,
-        name=folder.name,
+        name=name,
         versions={name: version(name) for name in ("mooer", "ctranslate2")},
     )
+
+
+def check_ctc(options: RecognizeOptions, name: str) -> None:
+    """ConfigError for what a CTC head cannot do."""
+    _refuse_labels(options, name)
+    if options.task != "asr":
+        raise ConfigError(f"{name} transcribes and does not translate: take mini")
+    if options.prompt:
+        raise ConfigError(f"{name} has no use for prompt: leave it out")
 
 
 def sense_voice_ear(recognizer: SenseVoiceRecognizer, language: str | None) -> OnePassEar:

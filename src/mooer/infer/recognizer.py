@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -94,6 +94,12 @@ class Recognizer(Listener):
             options = replace(options, beam_size=LONG_BEAM)
         return _WhisperRun(self, wave, source, options, on_progress)
 
+    def decode_by(
+        self, engine: Whisper, options: RecognizeOptions, language: str
+    ) -> Callable[[Sequence[Chunk]], list[Heard]]:
+        """What decodes the chunks of one input."""
+        return GuardedDecoder(engine, options, language).decode
+
     def translation(self, chunk: Chunk, language: str) -> str:
         """Whisper's own English of a chunk."""
         decoder = GuardedDecoder(self.engine, RecognizeOptions(task="ast"), language)
@@ -119,7 +125,7 @@ class _WhisperRun(Run):
             self.language, probability = detect_language(engine, first)
             self.language_probability = round(probability, 4)
             logger.info("language: %s (%.0f %%)", self.language, 100 * probability)
-        decode = GuardedDecoder(engine, self._options, self.language).decode
+        decode = self._recognizer.decode_by(engine, self._options, self.language)
         pool = ThreadPoolExecutor(engine.workers)
         try:
             pending = deque([pool.submit(decode, first)])

@@ -32,7 +32,7 @@ class Listener(ABC):
     is_rich = False
 
     def __init__(self, vad: SpeechModel, *, name: str, versions: dict[str, str]) -> None:
-        self.make_enricher: Callable[[], Enricher] | None = None
+        self.make_enricher: Callable[[], Enricher | None] | None = None
         self._enricher: Enricher | None = None
         self.vad = vad
         self.name = name
@@ -46,16 +46,22 @@ class Listener(ABC):
         wanted = [name for name in _TOLD if getattr(options, name)]
         if not wanted or (wanted == ["rich"] and self.is_rich):
             return None
-        if self._enricher is None and self.make_enricher is not None:
-            self._enricher = self.make_enricher()
-        if self._enricher is None:
+        enricher = self.enricher
+        if enricher is None:
             raise ConfigError(
                 f"{self.name or 'this model'} does not tell "
                 f"{' and '.join(_TOLD[name] for name in wanted)}: leave "
                 f"{', '.join('--' + name for name in wanted)} out, or for emotions and events take "
                 "SenseVoice (--model FOLDER)"
             )
-        return Enrichment(self._enricher, options)
+        return Enrichment(enricher, options)
+
+    @property
+    def enricher(self) -> Enricher | None:
+        """What tells labels, made at the first call; None if nothing can."""
+        if self._enricher is None and self.make_enricher is not None:
+            self._enricher = self.make_enricher()
+        return self._enricher
 
     @abstractmethod
     def run(

@@ -1,0 +1,97 @@
+"""Engines of a server, made of the models of the house."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import Any
+
+from mooer.audio.vad import SpeechModel
+from mooer.engines.llm import usable_cores
+from mooer.engines.rich import Rich
+from mooer.errors import ConfigError
+from mooer.infer.aligners import ENCODER
+from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.listening import holds_ctc, listen_by, listen_by_rich
+from mooer.infer.model import DEFAULT_LLM, Model, load
+from mooer.infer.run import Listener
+from mooer.infer.stream import Session
+from mooer.infer.utterance import LiveOptions
+from mooer.serve.engines import CHAT, RECOGNISER, SPEAKER
+from mooer.serve.jobs import Job
+from mooer.serve.metrics import Metrics
+from mooer.serve.settings import Settings
+from mooer.serve.sharing import Shared, share
+from mooer.store import fetch
+
+logger = logging.getLogger(__name__)
+
+_ROOMS = {SPEAKER: "mooer.serve.speakers:load_speaker", CHAT: "mooer.serve.chats:load_chat"}
+
+
+class RecogniserEngine:
+    """A model of the house that many use at once: recordings and live streams."""
+
+    def __init__(self, model: Model, shared: Shared) -> None:
+        self.model = model
+        self._shared = shared
+
+    def listener(self, job: Job) -> Listener:
+        """A recogniser for one request, to be used in its thread."""
+        return self._shared.listener(job)
+
+    def listen(self, job: Job, options: RecognizeOptions, live: LiveOptions | None) -> Session:
+        """A session for one live stream. ConfigError for what it cannot do."""
+        return listen_by(self.listener(job), options, live)
+
+    def close(self) -> None:
+        """End its threads; the weights go with the last request."""
+        self._shared.close()
+
+
+class CtcEngine:
+    """rich-mini: it hears streams, and has no recogniser for recordings."""
+
+    def __init__(self, model: Rich, vad: SpeechModel, name: str) -> None:
+        self._model = model
+        self._vad = vad
+        self._name = name
+
+    def listener(self, job: Job) -> Listener:
+        """None. ConfigError says what to take."""
+        raise ConfigError(f"{self._name} hears live streams alone: take whisper-base for recordings")
+
+    def listen(self, job: Job, options: RecognizeOptions, live: LiveOptions | None) -> Session:
+        """A session for one live stream. ConfigError for what it cannot do."""
+        return listen_by_rich(self._model, self._vad, self._name, options, live)
+
+    def close(self) -> None:
+        """Nothing runs on its own."""
+
+
+def load_engine(kind: str, name: str, settings: Settings, metrics: Metrics) -> Any:
+    """An engine of the models in the catalog, or of a folder that the settings name.
+
+    StoreError and ModelError if it cannot be had.
+    """
+    if kind == RECOGNISER:
+        return load_recogniser(name, settings, metrics)
+    module, _, function = _ROOMS[kind].partition(":")
+    return getattr(import_module(module), function)(name, settings)
+
+
+def load_recogniser(name: str, settings: Settings, metrics: Metrics) -> Any:
+    """A recogniser, shared."""
+    threads = settings.threads or usable_cores()
+    folder = fetch(name)
+    if holds_ctc(folder):
+        vad = SpeechModel(next(fetch("silero-vad").glob("*.onnx")))
+        return CtcEngine(Rich(folder, fetch(ENCODER), num_threads=threads), vad, folder.name)
+    model = load(name, llm=settings.llm or DEFAULT_LLM, num_threads=threads)
+    shared = share(
+        model.recognizer,
+        threads=threads,
+        max_batch=settings.max_batch,
+        on_batch=lambda size: metrics.observe("mooer_batch_size", size),
+    )
+    return RecogniserEngine(model, shared)
