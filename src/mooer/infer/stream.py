@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 _JITTER_S = 0.02  # by which times of pushes may be off
 _MAX_WARNINGS = 20
+_MOST_BEHIND_S = 3.0  # which keeps the window well below what an ear can hear at once
 _LOUD = 1.5  # above it the samples are no sound in [-1, 1]
 
 
@@ -124,6 +125,7 @@ class Session:
         self._unheard_s = 0.0  # sound since the window was last heard
         self._is_heard_out = False  # whether all speech so far was heard with care
         self._debt_s = 0.0  # by which hearing is behind the stream
+        self._behind_s = 0.0  # sound that waits elsewhere
         self._pushed_at: float | None = None
 
     @property
@@ -144,8 +146,8 @@ class Session:
         return self._utterance.begin_s
 
     def fall_behind(self, seconds: float) -> None:
-        """Say how much sound waits to be pushed: steps are left out until it is caught up with."""
-        self._debt_s = max(self._debt_s, seconds)
+        """Say how much sound waits to be pushed: steps are so much longer, by 3 s at most."""
+        self._behind_s = min(max(0.0, seconds), _MOST_BEHIND_S)
 
     def run_by(self, clock: Callable[[], float]) -> None:
         """Measure time by another clock: one that runs as fast as a file is played."""
@@ -296,7 +298,8 @@ class Session:
         """Whether to hear the window now: each step, and when a pause begins."""
         if not self._ends.is_speech or self._is_heard_out:
             return False
-        wanted = sound is Sound.PAUSE or self._unheard_s >= self._live.step_s
+        step_s = self._live.step_s + self._behind_s
+        wanted = sound is Sound.PAUSE or self._unheard_s >= step_s
         if not wanted or not self._live.adaptive or self._debt_s <= 0:
             return wanted
         if self._unheard_s >= 2 * self._live.step_s:

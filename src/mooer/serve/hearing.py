@@ -27,7 +27,8 @@ from mooer.serve.sound import Decoder
 
 MAX_BEHIND_BYTES = 1 << 20  # half a minute of samples at 16 kHz
 MAX_BEHIND_FRAMES = 1000
-_TAKEN_BYTES = 1 << 16  # of sound that is heard at once: 2 s
+_TAKEN_BYTES = 1 << 15  # of sound that is heard at once: 1 s of samples
+_TAKEN_FRAMES = 50  # 1 s of Opus packets
 _POLL_S = 0.25
 _STALL_S = 10.0  # without sound, after which no utterance is open any more
 
@@ -87,7 +88,7 @@ class Queue:
                     await asyncio.wait_for(self._changed.wait(), within_s)
             found: list[bytes | Mark] = []
             num_bytes = 0
-            while self._items and num_bytes < _TAKEN_BYTES:
+            while self._items and num_bytes < _TAKEN_BYTES and len(found) < _TAKEN_FRAMES:
                 found.append(self._items.popleft())
                 num_bytes += _size(found[-1])
                 if isinstance(found[-1], Mark):

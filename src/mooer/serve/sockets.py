@@ -19,6 +19,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from mooer.errors import AudioError
 from mooer.serve.callers import Caller
 from mooer.serve.errors import ApiError, told
 from mooer.serve.state import State, caller_of
@@ -155,6 +156,8 @@ async def attend(
         return
     except Exception as failure:
         error = told(failure)
+        if isinstance(failure, AudioError):
+            error = ApiError(400, error.message, code="invalid_audio")
         if error.code == "internal_error":
             logger.exception("a live stream failed")
     await socket.close(error)
