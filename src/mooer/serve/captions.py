@@ -23,7 +23,7 @@ from mooer.infer.stream import EndPoint, Final, Partial, Said, Session, StreamEv
 from mooer.infer.utterance import LiveOptions
 from mooer.serve.callers import Caller
 from mooer.serve.errors import ApiError, wrong
-from mooer.serve.hearing import Hearing, Mark, News
+from mooer.serve.live import Hearing, Mark, News
 from mooer.serve.sockets import Message, Socket, attend, read_message, together
 from mooer.serve.sound import make_decoder
 from mooer.serve.state import State
@@ -173,7 +173,6 @@ async def _read(socket: Socket, hearing: Hearing) -> None:
                 raise wrong("type", f"unknown message {kind[:50]!r}: {known}")
         except ApiError as error:
             socket.wrong(error)
-            socket.send({"type": "error", **error.body()})
 
 
 async def _hear(hearing: Hearing, writer: Writer) -> None:
@@ -263,8 +262,7 @@ def plain(row: Any) -> Mapping[str, Any]:
     {'start_s': 0.0, 'end_s': 1.5, 'text': 'Hello.', 'language': 'en'}
     """
     found = dataclasses.asdict(row)
-    empty = (None, False, ())
-    return {key: v for key, v in found.items() if not any(v is one for one in empty)}
+    return {k: v for k, v in found.items() if v is not None and v is not False and v != ()}
 
 
 def _begin_of(event: StreamEvent) -> float | None:

@@ -43,6 +43,8 @@ class Socket:
     """One side of a stream: `receive` and `send` here, `pump` writes what was sent."""
 
     def __init__(self, websocket: WebSocket, *, idle_s: float) -> None:
+        self.shape = shape  # how an error is told
+        self.max_frame_bytes = MAX_FRAME_BYTES
         self._websocket = websocket
         self._idle_s = idle_s
         self._waiting: deque[Message] = deque()
@@ -63,11 +65,11 @@ class Socket:
         if message["type"] == "websocket.disconnect":
             raise GoneError
         data: str | bytes = message.get("bytes") or message.get("text") or b""
-        if len(data) > MAX_FRAME_BYTES:
+        if len(data) > self.max_frame_bytes:
             raise ApiError(
                 413,
-                f"a frame of {len(data)} is larger than {MAX_FRAME_BYTES} bytes: send a tenth of a "
-                "second of sound in each",
+                f"a frame of {len(data)} is larger than {self.max_frame_bytes} bytes: send a tenth "
+                "of a second of sound in each",
                 code="frame_too_large",
             )
         return data
@@ -104,10 +106,11 @@ class Socket:
             await self._news.wait()
 
     def wrong(self, error: ApiError) -> None:
-        """Count what makes no sense. The error itself, once it is too much."""
+        """Tell of a message that makes no sense. The error itself is raised once there are many."""
         self.num_wrong += 1
         if self.num_wrong >= MAX_WRONG:
             raise error
+        self.send(self.shape(error))
 
     async def close(self, error: ApiError | None = None) -> None:
         """Say goodbye, in a bounded time; with an error, why."""
@@ -117,7 +120,7 @@ class Socket:
         with contextlib.suppress(GoneError, ApiError, RuntimeError, asyncio.TimeoutError):
             if error is not None:
                 waiting, self._waiting = self._waiting, deque()
-                for message in (*waiting, {"type": "error", **error.body()}):
+                for message in (*waiting, self.shape(error)):
                     await self._write(message, _CLOSE_S)
             reason = "" if error is None else _cut(error.message)
             await asyncio.wait_for(self._websocket.close(code, reason), _CLOSE_S)
@@ -132,6 +135,11 @@ class Socket:
             ) from None
         except (WebSocketDisconnect, OSError, RuntimeError):
             raise GoneError from None
+
+
+def shape(error: ApiError) -> Message:
+    """An error as a message."""
+    return {"type": "error", **error.body()}
 
 
 Work = Callable[[Socket, Caller], Awaitable[None]]

@@ -29,6 +29,8 @@ _MAX_PAGE_BYTES = 27 + 255 + 255 * 255
 class Decoder(Protocol):
     """Bytes of frames to samples; used from one thread."""
 
+    is_cut_anywhere: bool  # whether a frame may be divided
+
     def push(self, data: bytes) -> Floats:
         """The samples that are ready: float32 [T] at 16 kHz. AudioError for what is no sound."""
         ...
@@ -50,7 +52,9 @@ def make_decoder(encoding: str, rate_hz: int, channels: int) -> Decoder:
 
 
 class Samples:
-    """Samples of 16 bits, little-endian, or of 8 as telephones have them; cut anywhere."""
+    """Samples of 16 bits, little-endian, or of 8 as telephones have them."""
+
+    is_cut_anywhere = True
 
     def __init__(self, encoding: str, rate_hz: int, channels: int) -> None:
         self._table = _TABLES[encoding]() if encoding in _TABLES else None
@@ -73,6 +77,8 @@ class Samples:
 
 class OpusPackets:
     """One Opus packet a frame, of 2.5 to 120 ms, at 48 kHz whatever it was made from."""
+
+    is_cut_anywhere = False
 
     def __init__(self, channels: int = 1) -> None:
         import av
@@ -113,7 +119,9 @@ class OpusPackets:
 
 
 class OggOpus:
-    """An Ogg file with one Opus stream, as encoders and some browsers write it, cut anywhere."""
+    """An Ogg file with one Opus stream, as encoders and some browsers write it."""
+
+    is_cut_anywhere = True
 
     def __init__(self) -> None:
         self._held = b""

@@ -125,7 +125,9 @@ class Hearing:
 
     async def put(self, data: bytes) -> None:
         """Sound, once there is room for it."""
-        await self._queue.put(data)
+        size = _TAKEN_BYTES if self._decoder.is_cut_anywhere else max(1, len(data))
+        for start in range(0, len(data), size):
+            await self._queue.put(data[start : start + size])
 
     async def mark(self, mark: Mark) -> None:
         """What is to be done behind the sound so far."""
