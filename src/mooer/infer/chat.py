@@ -86,6 +86,27 @@ class Chat:
         self._said = []
         self._num_left_out = 0
 
+    def remember(self, text: str, audio: Sequence[Recording], answer: str) -> None:
+        """Put a turn and its answer into the history, as if it had been said here.
+
+        ConfigError and AudioError as `say` has them.
+        """
+        self._said += [self._asked(text, audio), Turn("assistant", _clean(answer))]
+
+    def num_tokens(self) -> tuple[int, int, int]:
+        """Tokens of the text of all turns but the last, of their sound, and of the last turn."""
+        *shown, last = self.turns
+        count = self._model.llm.encode
+        text = sum(len(count(turn.content, special=False)) for turn in shown)
+        sound = sum(len(one) for turn in shown for one in turn.heard)
+        return text, sound, len(count(last.content, special=False))
+
+    def _asked(self, text: str, audio: Sequence[Recording]) -> Turn:
+        text = _clean(text)
+        _check(text, len(audio))
+        heard = tuple(self._model.encode([one.samples for one in audio])) if audio else ()
+        return Turn("user", text, tuple(one.name for one in audio), heard)
+
     def say(self, text: str, audio: Sequence[Recording] = ()) -> Generator[str, None, None]:
         """The answer in pieces of text as it is written; once it has ended the turn is history.
 
@@ -93,10 +114,7 @@ class Chat:
         ConfigError if the marks are not as many as the recordings, or nothing is asked; AudioError
         if a recording is too short; DecodeError if the context has no room for the turn alone.
         """
-        text = _clean(text)
-        _check(text, len(audio))
-        heard = tuple(self._model.encode([one.samples for one in audio])) if audio else ()
-        asked = Turn("user", text, tuple(one.name for one in audio), heard)
+        asked = self._asked(text, audio)
         options = GenerateOptions(
             max_new_tokens=self._max_tokens,
             stop_ids=self._stop_ids,

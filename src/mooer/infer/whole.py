@@ -8,8 +8,11 @@ Speakers are heard while the recording is read; an aligner reads it once more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from mooer.audio.wave import Source, open_wave
 from mooer.decoding.ctc import CtcModel
@@ -47,7 +50,8 @@ def transcribe_whole(
 ) -> Transcript:
     """All of one input. AudioError if it cannot be read.
 
-    ConfigError for a standard input that would have to be read twice. Numbers are written in
+    ConfigError for a standard input that would have to be read twice; an open file is sought back
+    to where it stood. Numbers are written in
     digits last, since segments are divided between speakers at the words that were said.
     """
     if extras.aligner is not None and source == "-":
@@ -57,6 +61,7 @@ def transcribe_whole(
         )
     times_words = extras.aligner is None and not isinstance(recognizer, SpeechLLMRecognizer)
     asked = replace(options, itn=False, punctuate=False, words=times_words)
+    rewind = _rewinding(source)
     run = recognizer.run(source, asked, on_progress=on_progress)
     listening = extras.diarizer.listen() if extras.diarizer is not None else None
     if listening is not None:
@@ -64,7 +69,7 @@ def transcribe_whole(
     segments: Sequence[Segment] = list(run)
     warnings: list[str] = []
     if extras.aligner is not None:
-        segments = _aligned(source, segments, extras.aligner, extras.reader)
+        segments = _aligned(source, rewind, segments, extras)
         warnings += doubts([segment for segment in segments if segment.text])
     if options.punctuate and not any(has_marks(segment.text) for segment in segments):
         segments = [punctuated(segment) if segment.text else segment for segment in segments]
@@ -80,15 +85,29 @@ def transcribe_whole(
     return replace(transcript, warnings=(*transcript.warnings, *warnings))
 
 
+def _rewinding(source: Source) -> Callable[[], None]:
+    """What brings an open file back to where it stands now."""
+    if isinstance(source, str | bytes | os.PathLike | np.ndarray):
+        return lambda: None
+    start = source.tell()
+    def rewind() -> None:
+        source.seek(start)
+
+    return rewind
+
+
 def _aligned(
-    source: Source, segments: Sequence[Segment], aligner: CtcModel, reader: Reader | None
+    source: Source, rewind: Callable[[], None], segments: Sequence[Segment], extras: Extras
 ) -> list[Segment]:
     """Segments with the times of their words, and those without words as they are."""
+    assert extras.aligner is not None
     said = [segment for segment in segments if segment.text]
+    rewind()
     with open_wave(source) as wave:
-        timed = with_words(wave, said, aligner)
-    if reader is not None:
+        timed = with_words(wave, said, extras.aligner)
+    if extras.reader is not None:
+        rewind()
         with open_wave(source) as wave:
-            timed = attended(Passing(wave), timed, reader)
+            timed = attended(Passing(wave), timed, extras.reader)
     quiet = [segment for segment in segments if not segment.text]
     return sorted([*timed, *quiet], key=lambda segment: segment.start_s)

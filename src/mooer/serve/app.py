@@ -22,7 +22,7 @@ from mooer.serve.state import State, make_state
 
 logger = logging.getLogger(__name__)
 
-ROOMS = ("health", "models")  # each has `routes`
+ROOMS = ("health", "models", "transcriptions", "speech", "chat", "openapi")  # each has `routes`
 _TIDY_S = 1.0
 
 

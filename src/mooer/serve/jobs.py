@@ -12,8 +12,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
@@ -42,6 +43,7 @@ class Job:
     ) -> None:
         self.caller = caller
         self.heard_s = 0.0  # sound that was read
+        self.has_begun = False  # from then on its thread gives the place back
         self._ends_at = time.monotonic() + deadline_s
         self._deadline_s = deadline_s
         self._max_duration_s = max_duration_s
@@ -86,16 +88,23 @@ class Workers:
         self._pool = ThreadPoolExecutor(limits.options.max_running, "request")
         self._active: set[Job] = set()
 
-    async def start(self, job: Job) -> Ticket:
-        """Wait for a place. ApiError 429 or 504."""
-        return await self._limits.enter(job.caller, max(0.0, job.left_s))
+    @asynccontextmanager
+    async def place(self, job: Job) -> AsyncIterator[Ticket]:
+        """Wait for a place, and give it back if the job does not begin. ApiError 429 or 504."""
+        ticket = await self._limits.enter(job.caller, max(0.0, job.left_s))
+        try:
+            yield ticket
+        finally:
+            if not job.has_begun:
+                ticket.release()
 
     async def stream(
         self, job: Job, ticket: Ticket, work: Callable[[Job], Iterator[T]]
     ) -> AsyncGenerator[T, None]:
         """What a generator yields in a thread; the ticket is given back when that has ended.
 
-        Errors of the work are raised here. Closing this early cancels the job.
+        Errors of the work are raised here. Closing this early cancels the job. Until the job
+        `has_begun` the ticket is the caller's to give back.
         """
         loop = asyncio.get_running_loop()
         results: asyncio.Queue[Any] = asyncio.Queue()
@@ -119,13 +128,9 @@ class Workers:
                 outcome = error
             tell(_Ended(outcome))
 
+        thread = self._pool.submit(run)
+        job.has_begun = True
         self._active.add(job)
-        try:
-            thread = self._pool.submit(run)
-        except BaseException:
-            self._active.discard(job)
-            ticket.release()
-            raise
 
         def ended(_: Any) -> None:
             self._active.discard(job)
@@ -150,16 +155,11 @@ class Workers:
 
     async def run(self, job: Job, work: Callable[[Job], T]) -> T:
         """The one result of a function in a thread."""
-        ticket = await self.start(job)
-
         def once(job: Job) -> Iterator[T]:
             yield work(job)
 
-        found = self.stream(job, ticket, once)
-        try:
+        async with self.place(job) as ticket, aclosing(self.stream(job, ticket, once)) as found:
             return await found.__anext__()
-        finally:
-            await found.aclose()
 
     def close(self) -> None:
         """Cancel all that runs; threads end by themselves."""

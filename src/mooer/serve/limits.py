@@ -99,6 +99,19 @@ class Limits:
         self._metrics.observe("mooer_wait_seconds", time.monotonic() - began)
         return ticket
 
+    def check_room(self, caller: Caller) -> None:
+        """ApiError 429 if a request would find no place to wait: to be asked before its upload."""
+        options = self.options
+        if self._has_room(caller):
+            return
+        if self.num_waiting >= options.max_waiting:
+            raise self._refusal("waiting", "the server is busy, and its queue is full")
+        num_mine = len(self._waiting.get(caller.id, ()))
+        if num_mine >= options.max_waiting_each:
+            raise self._refusal(
+                "waiting_each", f"{num_mine} of your requests wait already, the most there may be"
+            )
+
     @asynccontextmanager
     async def session(self, caller: Caller) -> AsyncIterator[None]:
         """A place for a live stream. ApiError 429 if there is none."""
@@ -115,15 +128,8 @@ class Limits:
             _less(self._sessions, caller.id)
 
     async def _wait(self, caller: Caller, deadline_s: float) -> Ticket:
-        options = self.options
+        self.check_room(caller)
         mine = self._waiting.setdefault(caller.id, deque())
-        if self.num_waiting >= options.max_waiting:
-            self._forget(caller.id)
-            raise self._refusal("waiting", "the server is busy, and its queue is full")
-        if len(mine) >= options.max_waiting_each:
-            raise self._refusal(
-                "waiting_each", f"{len(mine)} of your requests wait already, the most there may be"
-            )
         self._num_asked += 1
         turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         entry = (self._num_asked, turn)

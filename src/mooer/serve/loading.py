@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from mooer.audio.vad import SpeechModel
-from mooer.engines.llm import usable_cores
+from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.rich import Rich
 from mooer.errors import ConfigError
 from mooer.infer.aligners import ENCODER
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.listening import holds_ctc, listen_by, listen_by_rich
-from mooer.infer.model import DEFAULT_LLM, Model, load
+from mooer.infer.model import DEFAULT_LLM, load
 from mooer.infer.run import Listener
 from mooer.infer.stream import Session
+from mooer.infer.translator import ChatModel, Translator
 from mooer.infer.utterance import LiveOptions
 from mooer.serve.engines import CHAT, RECOGNISER, SPEAKER
 from mooer.serve.jobs import Job
@@ -23,6 +27,7 @@ from mooer.serve.metrics import Metrics
 from mooer.serve.settings import Settings
 from mooer.serve.sharing import Shared, share
 from mooer.store import fetch
+from mooer.tasks import Message
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +37,22 @@ _ROOMS = {SPEAKER: "mooer.serve.speakers:load_speaker", CHAT: "mooer.serve.chats
 class RecogniserEngine:
     """A model of the house that many use at once: recordings and live streams."""
 
-    def __init__(self, model: Model, shared: Shared) -> None:
-        self.model = model
+    def __init__(
+        self, recognizer: Listener, shared: Shared, make_translator: Callable[[], Translator]
+    ) -> None:
+        self.recognizer = recognizer
         self._shared = shared
+        self._make_translator = make_translator
+        self._translator: Translator | None = None
+        self._making = threading.Lock()
+
+    @property
+    def translator(self) -> Translator:
+        """Translates what the recogniser cannot; loaded at the first call."""
+        with self._making:
+            if self._translator is None:
+                self._translator = self._make_translator()
+            return self._translator
 
     def listener(self, job: Job) -> Listener:
         """A recogniser for one request, to be used in its thread."""
@@ -87,11 +105,41 @@ def load_recogniser(name: str, settings: Settings, metrics: Metrics) -> Any:
     if holds_ctc(folder):
         vad = SpeechModel(next(fetch("silero-vad").glob("*.onnx")))
         return CtcEngine(Rich(folder, fetch(ENCODER), num_threads=threads), vad, folder.name)
-    model = load(name, llm=settings.llm or DEFAULT_LLM, num_threads=threads)
+    model = load(name, num_threads=threads)
     shared = share(
         model.recognizer,
         threads=threads,
         max_batch=settings.max_batch,
         on_batch=lambda size: metrics.observe("mooer_batch_size", size),
     )
-    return RecogniserEngine(model, shared)
+    return RecogniserEngine(model.recognizer, shared, partial(_translator, settings))
+
+
+def _translator(settings: Settings) -> Translator:
+    name = settings.llm or DEFAULT_LLM
+    llm = LLM(fetch(name), num_threads=settings.threads or usable_cores())
+    return Translator(TakingTurns(llm), name=name)
+
+
+class TakingTurns:
+    """A language model that many ask: one answer after the other."""
+
+    def __init__(self, llm: ChatModel) -> None:
+        self._llm = llm
+        self._turn = threading.Lock()
+
+    def chat(
+        self, messages: Sequence[Message], *, max_tokens: int, grammar: str | None = None
+    ) -> Generator[str, None, None]:
+        """Answer in pieces."""
+        with self._turn:
+            yield from self._llm.chat(messages, max_tokens=max_tokens, grammar=grammar)
+
+    def complete(
+        self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), grammar: str | None = None
+    ) -> Generator[str, None, None]:
+        """Continue a text."""
+        with self._turn:
+            yield from self._llm.complete(
+                prompt, max_tokens=max_tokens, stop=stop, grammar=grammar
+            )

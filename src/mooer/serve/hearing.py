@@ -1,0 +1,141 @@
+"""A recording through a shared recogniser: segments while they come, at last the transcript.
+
+All of it runs in the thread of a request, and stops when its job does.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any, BinaryIO
+
+from mooer.decoding.ctc import CtcModel
+from mooer.errors import ConfigError
+from mooer.infer.attended import Reader
+from mooer.infer.drafted import DraftedRecognizer
+from mooer.infer.recognizer import Recognizer
+from mooer.infer.run import Listener, Run
+from mooer.infer.speakers import Diarizer
+from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.infer.translator import Translator, check_pair
+from mooer.infer.whole import Extras, transcribe_whole
+from mooer.serve.asking import Asked
+from mooer.serve.jobs import Job
+from mooer.transcript import Segment, Transcript
+
+_loading = threading.Lock()
+
+
+def hear(engine: Any, job: Job, file: BinaryIO, asked: Asked) -> Iterator[Segment | Transcript]:
+    """Segments, then the transcript. AudioError, ConfigError and the like; StoppedError."""
+    listener: Listener = engine.listener(job)
+    if asked.aligns or asked.is_diarized:
+        yield from _at_once(listener, job, file, asked)
+        return
+    options = asked.options
+    if asked.task == "ast" and _translates(listener, asked.to):
+        options = replace(options, task="ast", to=asked.to, words=False)
+    if options.words and isinstance(listener, SpeechLLMRecognizer):
+        raise ConfigError("a speech LLM tells no times of words: ask for align=true")
+    run = listener.run(file, options)
+    run.overhear(job.watch)
+    try:
+        yield from _told(run, engine, asked, translated=options.task == "ast")
+    finally:
+        run.close()
+
+
+def _told(run: Run, engine: Any, asked: Asked, *, translated: bool) -> Iterator[Segment | Transcript]:
+    told: list[Segment] = []
+    segments: Iterator[Segment] = iter(run)
+    if asked.task == "ast" and not translated:
+        language = asked.options.language
+        if language is not None:
+            check_pair(language, asked.to)
+        translator: Translator = engine.translator
+        segments = translator.stream(segments, to=asked.to)
+    for segment in segments:
+        told.append(segment)
+        yield segment
+    transcript = run.transcript(told)
+    if asked.task == "ast":
+        transcript = replace(transcript, task="ast", translation_language=asked.to)
+    yield transcript
+
+
+def _translates(listener: Listener, to: str) -> bool:
+    """Whether the recogniser itself translates into a language."""
+    if isinstance(listener, DraftedRecognizer | SpeechLLMRecognizer):
+        return True
+    return isinstance(listener, Recognizer) and to == "en"
+
+
+def _at_once(
+    listener: Listener, job: Job, file: BinaryIO, asked: Asked
+) -> Iterator[Segment | Transcript]:
+    """What is known only at the end: who speaks, and times by alignment."""
+    if asked.task == "ast":
+        raise ConfigError("speakers and alignment are told of transcriptions, not of translations")
+    extras = Extras(
+        aligner=aligner() if asked.aligns else None,
+        reader=reader() if asked.aligns else None,
+        diarizer=diarizer() if asked.is_diarized else None,
+        num_speakers=asked.num_speakers or None,
+    )
+    transcript = transcribe_whole(_watched(listener, job), file, asked.options, extras)
+    yield from transcript.segments
+    yield transcript
+
+
+def _watched(listener: Listener, job: Job) -> Listener:
+    """A recogniser whose runs ask their job whether to go on."""
+    one = copy.copy(listener)
+
+    def run(*arguments: Any, **options: Any) -> Run:
+        found = listener.run(*arguments, **options)
+        found.overhear(job.watch)
+        return found
+
+    one.run = run  # type: ignore[method-assign]
+    return one
+
+
+@cache
+def _made(name: str) -> Any:
+    if name == "diarizer":
+        from mooer.infer.speakers import load_diarizer
+
+        return load_diarizer()
+    if name == "aligner":
+        from mooer.infer.aligners import load_aligner
+
+        return load_aligner()
+    from mooer.infer.attended import load_reader
+
+    return load_reader()
+
+
+def _once(name: str) -> Any:
+    with _loading:
+        return _made(name)
+
+
+def diarizer() -> Diarizer:
+    """What tells speakers apart; loaded at the first call."""
+    found: Diarizer = _once("diarizer")
+    return found
+
+
+def aligner() -> CtcModel:
+    """What times words anew; loaded at the first call."""
+    found: CtcModel = _once("aligner")
+    return found
+
+
+def reader() -> Reader:
+    """What times them finer; loaded at the first call."""
+    found: Reader = _once("reader")
+    return found

@@ -1,0 +1,122 @@
+"""The process, or processes, behind a port: uvicorn with the limits of the settings.
+
+SIGTERM and ctrl-C let what runs come to its end, for `limits.drain_s` at most; a second one does
+not wait. With several workers one that dies is made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mooer.errors import ConfigError
+from mooer.serve.app import make_app
+from mooer.serve.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_HEADERS_S = 20.0  # for the first request of a connection, up to the end of its headers
+_KEEP_ALIVE_S = 65  # longer than nginx keeps its side
+_BACKLOG = 512
+_WS_MAX_BYTES = 1 << 20
+_WS_PING_S = 20.0
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP that does not wait for ever for one who connects and says nothing."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._overdue = asyncio.get_running_loop().call_later(_HEADERS_S, transport.abort)
+
+    def on_headers_complete(self) -> None:
+        """The request has come."""
+        self._overdue.cancel()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to wait for."""
+        self._overdue.cancel()
+        super().connection_lost(exc)
+
+
+class Server(uvicorn.Server):
+    """A server that says from where on it answers."""
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Open the port, once the first model is there."""
+        await super().startup(sockets)
+        settings = self.config
+        if self.started and settings.workers == 1:
+            scheme = "https" if settings.is_ssl else "http"
+            port = self.servers[0].sockets[0].getsockname()[1] if self.servers else settings.port
+            logger.info("listening on %s://%s:%d (ctrl-C ends it)", scheme, settings.host, port)
+
+
+def serve(settings: Settings) -> None:
+    """Run until told to end. ConfigError if the port cannot be had."""
+    with ExitStack() as stack:
+        if settings.workers > 1 and settings.metrics_dir is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mooer-metrics-"))
+            settings = replace(settings, metrics_dir=Path(folder))
+        config = configure(settings)
+        if settings.workers == 1:
+            server = Server(config)
+            server.run()
+            if not server.started:
+                raise ConfigError(
+                    f"the server did not start on {settings.bind_host}:{settings.port}: take "
+                    "another --port if that one is in use; the log says more"
+                )
+            return
+        from uvicorn.supervisors import Multiprocess
+
+        make_app(settings)  # what is wrong with the settings is said here, once
+        socket = config.bind_socket()
+        logger.info("%d workers on port %d (ctrl-C ends them)", settings.workers, settings.port)
+        Multiprocess(config, target=Server(config).run, sockets=[socket]).run()
+
+
+def configure(settings: Settings) -> uvicorn.Config:
+    """What uvicorn is told."""
+    limits, tls = settings.limits, settings.tls
+    most = limits.max_running + limits.max_waiting + limits.max_sessions + 64
+    if tls is not None:
+        for path in (tls.certificate, tls.key):
+            if not path.is_file():
+                raise ConfigError(f"there is no file {path}: TLS needs a certificate and its key")
+    return uvicorn.Config(
+        partial(make_app, settings),
+        factory=True,
+        host=settings.bind_host,
+        port=settings.port,
+        workers=settings.workers,
+        http=Protocol,
+        ws="websockets",
+        ws_max_size=_WS_MAX_BYTES,
+        ws_ping_interval=_WS_PING_S,
+        ws_ping_timeout=_WS_PING_S,
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies) or None,
+        backlog=_BACKLOG,
+        limit_concurrency=most,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=round(limits.drain_s),
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
