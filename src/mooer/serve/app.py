@@ -22,7 +22,17 @@ from mooer.serve.state import State, make_state
 
 logger = logging.getLogger(__name__)
 
-ROOMS = ("health", "models", "transcriptions", "speech", "chat", "openapi")  # each has `routes`
+ROOMS = (  # each has `routes`
+    "health",
+    "models",
+    "transcriptions",
+    "speech",
+    "chat",
+    "captions",
+    "realtime",
+    "webpage",
+    "openapi",
+)
 _TIDY_S = 1.0
 
 

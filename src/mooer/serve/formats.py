@@ -104,6 +104,18 @@ def segment_of(number: int, segment: Segment, is_translation: bool = False) -> d
     return found
 
 
+def streamed_segment(number: int, segment: Segment, is_translation: bool) -> dict[str, Any]:
+    """A segment as an event of a stream in verbose_json: with its language, and its words if any."""
+    found = segment_of(number, segment, is_translation)
+    found |= {"type": "transcript.text.segment", "language": segment.language}
+    if segment.words is not None:
+        found["words"] = [
+            {"word": w.text, "start": w.start_s, "end": w.end_s, "probability": w.probability}
+            for w in segment.words
+        ]
+    return found
+
+
 def diarized(transcript: Transcript) -> dict[str, Any]:
     """Segments with their speakers."""
     said = [segment for segment in transcript.segments if segment.text]

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _HEADERS_S = 20.0  # for the first request of a connection, up to the end of its headers
 _KEEP_ALIVE_S = 65  # longer than nginx keeps its side
 _BACKLOG = 512
-_WS_MAX_BYTES = 1 << 20
+_WS_MAX_BYTES = 4 << 20  # a realtime event of base64; rooms refuse less with a sentence
 _WS_PING_S = 20.0
 
 

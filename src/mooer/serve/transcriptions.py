@@ -20,6 +20,7 @@ from mooer.serve.formats import (
     body_of,
     diarized_segment,
     shown_text,
+    streamed_segment,
     usage,
 )
 from mooer.serve.hearing import hear
@@ -101,14 +102,19 @@ async def _events(
                 if isinstance(one, Transcript):
                     _note(state, request, one)
                     done = {"type": "transcript.text.done", "text": shown_text(one)}
+                    if asked.format == "verbose_json":
+                        done |= {"language": one.language, "duration": one.duration_s}
                     yield event(done | {"usage": usage(one)})
                     return
+                if asked.format == "verbose_json" and (one.text or one.events):
+                    yield event(streamed_segment(number, one, asked.task == "ast"))
                 said = one.translation if asked.task == "ast" and one.translation else one.text
                 if not said:
                     continue
                 found: dict[str, Any] = {"type": "transcript.text.delta"}
                 if asked.is_diarized:
-                    yield event(diarized_segment(number, one))
+                    if asked.format != "verbose_json":
+                        yield event(diarized_segment(number, one))
                     found["segment_id"] = f"seg_{number:04d}"
                 found["delta"] = addition(text, said)
                 text += found["delta"]
