@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError
 from mooer.serve.app import make_app
 from mooer.serve.settings import Settings
@@ -69,6 +70,8 @@ def serve(settings: Settings) -> None:
         if settings.workers > 1 and settings.metrics_dir is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mooer-metrics-"))
             settings = replace(settings, metrics_dir=Path(folder))
+        if settings.workers > 1 and settings.threads is None:
+            settings = replace(settings, threads=max(1, usable_cores() // settings.workers))
         config = configure(settings)
         if settings.workers == 1:
             server = Server(config)
@@ -108,7 +111,7 @@ def configure(settings: Settings) -> uvicorn.Config:
         ws_ping_timeout=_WS_PING_S,
         loop="asyncio",
         lifespan="on",
-        log_config=None,
+        log_config=_logging(),
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.proxies),
@@ -120,3 +123,20 @@ def configure(settings: Settings) -> uvicorn.Config:
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
+
+
+def _logging() -> dict[str, Any]:
+    """Lines on standard error with their time, of every process."""
+    level = logging.getLevelName(logging.getLogger("mooer").getEffectiveLevel())
+    line = {"format": "%(asctime)s %(levelname)s %(message)s"}
+    out = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "line"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": line},
+        "handlers": {"stderr": out},
+        "loggers": {
+            "mooer": {"handlers": ["stderr"], "level": level, "propagate": False},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        },
+    }
