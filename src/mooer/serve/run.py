@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError
 from mooer.serve.app import make_app
+from mooer.serve.engines import Load
 from mooer.serve.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -90,8 +91,8 @@ def serve(settings: Settings) -> None:
         Multiprocess(config, target=Server(config).run, sockets=[socket]).run()
 
 
-def configure(settings: Settings) -> uvicorn.Config:
-    """What uvicorn is told."""
+def configure(settings: Settings, load: Load | None = None) -> uvicorn.Config:
+    """What uvicorn is told; `load` takes the place of the house's."""
     limits, tls = settings.limits, settings.tls
     most = limits.max_running + limits.max_waiting + limits.max_sessions + 64
     if tls is not None:
@@ -99,7 +100,7 @@ def configure(settings: Settings) -> uvicorn.Config:
             if not path.is_file():
                 raise ConfigError(f"there is no file {path}: TLS needs a certificate and its key")
     return uvicorn.Config(
-        partial(make_app, settings),
+        partial(make_app, settings, load),
         factory=True,
         host=settings.bind_host,
         port=settings.port,
