@@ -18,6 +18,7 @@ source "$root/tools/venv.sh"
 case "${1:-} ${2:-}" in
 "train "*) prepare train "[train,evaluate]" ;; # PyTorch comes only with what needs it
 "data synth") prepare speak "[speak]" ;;
+"serve "*) prepare serve "[serve,speak]" ;;
 "evaluate "*) prepare evaluate "[evaluate]" ;;
 *) prepare run "" ;;
 esac

@@ -24,6 +24,7 @@ COMMANDS = {
     "translate": ("mooer.cli.translate:translate", "Write down what is said in another language."),
     "align": ("mooer.cli.align:align", "Find when each word of a known text is said."),
     "chat": ("mooer.cli.chat:chat", "Ask a speech LLM about recordings."),
+    "serve": ("mooer.cli.serve:serve", "Serve all of this to OpenAI's clients, on one port."),
     "evaluate": ("mooer.cli.evaluate:evaluate", "Score a model on recordings with known answers."),
     "train": ("mooer.cli.train:app", "Train a speech LLM from a recipe."),
     "data": ("mooer.cli.data:app", "Convert, check, pack, label and make training data."),

@@ -43,6 +43,7 @@ def make_app(settings: Settings, load: Load | None = None) -> Guard:
     """
     if load is None:
         from mooer.serve.loading import load_engine as load
+    settings.check()
     state = make_state(settings, load)
     routes: list[BaseRoute] = []
     for name in ROOMS:

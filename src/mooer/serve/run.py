@@ -18,8 +18,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError
 from mooer.serve.app import make_app
+from mooer.serve.engines import Load
 from mooer.serve.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,8 @@ def serve(settings: Settings) -> None:
         if settings.workers > 1 and settings.metrics_dir is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mooer-metrics-"))
             settings = replace(settings, metrics_dir=Path(folder))
+        if settings.workers > 1 and settings.threads is None:
+            settings = replace(settings, threads=max(1, usable_cores() // settings.workers))
         config = configure(settings)
         if settings.workers == 1:
             server = Server(config)
@@ -87,8 +91,8 @@ def serve(settings: Settings) -> None:
         Multiprocess(config, target=Server(config).run, sockets=[socket]).run()
 
 
-def configure(settings: Settings) -> uvicorn.Config:
-    """What uvicorn is told."""
+def configure(settings: Settings, load: Load | None = None) -> uvicorn.Config:
+    """What uvicorn is told; `load` takes the place of the house's."""
     limits, tls = settings.limits, settings.tls
     most = limits.max_running + limits.max_waiting + limits.max_sessions + 64
     if tls is not None:
@@ -96,7 +100,7 @@ def configure(settings: Settings) -> uvicorn.Config:
             if not path.is_file():
                 raise ConfigError(f"there is no file {path}: TLS needs a certificate and its key")
     return uvicorn.Config(
-        partial(make_app, settings),
+        partial(make_app, settings, load),
         factory=True,
         host=settings.bind_host,
         port=settings.port,
@@ -108,7 +112,7 @@ def configure(settings: Settings) -> uvicorn.Config:
         ws_ping_timeout=_WS_PING_S,
         loop="asyncio",
         lifespan="on",
-        log_config=None,
+        log_config=_logging(),
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.proxies),
@@ -120,3 +124,20 @@ def configure(settings: Settings) -> uvicorn.Config:
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
+
+
+def _logging() -> dict[str, Any]:
+    """Lines on standard error with their time, of every process."""
+    level = logging.getLevelName(logging.getLogger("mooer").getEffectiveLevel())
+    line = {"format": "%(asctime)s %(levelname)s %(message)s"}
+    out = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "line"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": line},
+        "handlers": {"stderr": out},
+        "loggers": {
+            "mooer": {"handlers": ["stderr"], "level": level, "propagate": False},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        },
+    }

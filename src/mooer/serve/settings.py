@@ -84,6 +84,9 @@ class Settings:
         for name in ("workers", "max_batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    def check(self) -> None:
+        """ConfigError for a server that others could reach unasked; `make_app` calls it."""
         if "*" in self.cors and self.has_keys:
             raise ConfigError(
                 "cors '*' lets every page on the web call a server that has keys: name the origins"
