@@ -47,14 +47,7 @@ def serving(script=SCRIPT, *, translate=None, settings=None, **limits):
         Settings(limits=LimitOptions(**limits), **given), lambda *what: engine
     )
     with TestClient(app, base_url="http://localhost") as client:
-        yield client, engine, state_of(app)
-
-
-def state_of(app):
-    """The state, however deep the application lies."""
-    while not hasattr(app, "_state"):
-        app = app.app
-    return app._state
+        yield client, engine, app.state
 
 
 def opened(client, path="/v1/captions", **options):
