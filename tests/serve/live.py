@@ -43,9 +43,7 @@ def serving(script=SCRIPT, *, translate=None, settings=None, **limits):
     """A client, the engine behind it, and the state of the server."""
     engine = ScriptedEngine(script, translate)
     given = {"models": ("fake",), "speaker": None, "warm": False} | (settings or {})
-    app = make_app(
-        Settings(limits=LimitOptions(**limits), **given), lambda *what: engine
-    )
+    app = make_app(Settings(limits=LimitOptions(**limits), **given), lambda *what: engine)
     with TestClient(app, base_url="http://localhost") as client:
         yield client, engine, app.state
 

@@ -132,7 +132,9 @@ def test_a_server_that_goes_away_is_told(microphone):
         page = context.new_page()
         page.goto(server.url)
         page.click("#talk")
-        page.wait_for_function("document.getElementById('status').textContent.includes('Listening')")
+        page.wait_for_function(
+            "document.getElementById('status').textContent.includes('Listening')"
+        )
         server.server.should_exit = True
         page.wait_for_selector("#problem:not([hidden])", timeout=15_000)
         assert page.locator("#talk").inner_text() == "Talk"
@@ -174,7 +176,9 @@ class Mean(Models):
 
         def markup(*given):
             found = decode(*given)
-            return [type(one)("<img src=x onerror=alert(1)>", one.tokens, -0.2, 0.0) for one in found]
+            return [
+                type(one)("<img src=x onerror=alert(1)>", one.tokens, -0.2, 0.0) for one in found
+            ]
 
         self.whisper.decode = markup
         return engine

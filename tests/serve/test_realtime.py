@@ -1,4 +1,4 @@
-"""The realtime API in transcription mode over a scripted recogniser: events, their order, refusals."""
+"""The realtime API in transcription mode over a scripted recogniser: events and refusals."""
 
 import base64
 import json
@@ -38,7 +38,10 @@ def test_an_utterance_becomes_an_item():
     with serving() as (client, engine, _), opened(client, "/v1/realtime") as socket:
         [created] = read(socket, "session.created")
         assert created["session"]["type"] == "transcription"
-        assert created["session"]["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
+        assert created["session"]["audio"]["input"]["format"] == {
+            "type": "audio/pcm",
+            "rate": 24000,
+        }
         language = {"transcription": {"model": "whisper-1", "language": "en"}}
         update(socket, {"type": "transcription", "audio": {"input": language}})
         update(socket, AT_16_KHZ)
@@ -185,14 +188,18 @@ def test_a_server_that_ends_completes_the_item():
     assert COMPLETED in kinds(messages)
 
 
-# --- settings --------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 def test_both_shapes_of_settings_are_read():
     flat = TranscriptionSession(model="m").changed(
         {
             "input_audio_format": "g711_ulaw",
-            "input_audio_transcription": {"model": "whisper-1", "language": "zh-CN", "prompt": "嗯"},
+            "input_audio_transcription": {
+                "model": "whisper-1",
+                "language": "zh-CN",
+                "prompt": "嗯",
+            },
             "turn_detection": {"type": "server_vad", "silence_duration_ms": 800},
             "input_audio_noise_reduction": {"type": "near_field"},
         }

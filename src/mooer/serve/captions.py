@@ -1,7 +1,7 @@
 """`WS /v1/captions`: sound in, words while they are said out; docs/captions.md has the protocol.
 
-    >> {"type": "start", "language": "en"}     then binary frames, and {"type": "end"}
-    << {"type": "ready", …}  {"type": "partial", …}  {"type": "final", …}  {"type": "said", …}  …
+>> {"type": "start", "language": "en"}     then binary frames, and {"type": "end"}
+<< {"type": "ready", …}  {"type": "partial", …}  {"type": "final", …}  {"type": "said", …}  …
 """
 
 from __future__ import annotations
@@ -146,9 +146,7 @@ async def _caption(state: State, socket: Socket, caller: Caller) -> None:
         writer = Writer(socket, stream.session)
         writer.begin(wanted)
         await together(_read(socket, hearing), _hear(hearing, writer), socket.pump())
-        state.metrics.add(
-            "mooer_audio_seconds_total", stream.session.time_s, route="/v1/captions"
-        )
+        state.metrics.add("mooer_audio_seconds_total", stream.session.time_s, route="/v1/captions")
 
 
 async def _read(socket: Socket, hearing: Hearing) -> None:

@@ -1,4 +1,4 @@
-"""A live stream between a socket and a recogniser: sound waits in a bounded queue until it is heard.
+"""A live stream between a socket and a recogniser; sound waits between them, so much and no more.
 
 Who sends faster than is heard is not read from until there is room, so a file may be sent as fast
 as the wire takes it. Who speaks live while the server is busy is heard in larger steps.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,7 @@ _KEEP_ALIVE_S = 65  # longer than nginx keeps its side
 _BACKLOG = 512
 _WS_MAX_BYTES = 4 << 20  # a realtime event of base64; rooms refuse less with a sentence
 _WS_PING_S = 20.0
+_DRAIN_STEP_S = 0.05
 
 
 class Protocol(HttpToolsProtocol):
@@ -63,6 +65,17 @@ class Server(uvicorn.Server):
             scheme = "https" if settings.is_ssl else "http"
             port = self.servers[0].sockets[0].getsockname()[1] if self.servers else settings.port
             logger.info("listening on %s://%s:%d (ctrl-C ends it)", scheme, settings.host, port)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Let live streams tell what they have heard, in a bounded time, then end as uvicorn does."""
+        app: Any = self.config.loaded_app
+        state = getattr(app, "state", None) or getattr(app.app, "state")
+        limits = state.limits
+        limits.is_draining = True
+        ends_at = time.monotonic() + limits.options.drain_s
+        while limits.num_sessions and time.monotonic() < ends_at and not self.force_exit:
+            await asyncio.sleep(_DRAIN_STEP_S)
+        await super().shutdown(sockets)
 
 
 def serve(settings: Settings) -> None:

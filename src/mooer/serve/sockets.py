@@ -96,7 +96,7 @@ class Socket:
         self._news.set()
 
     async def pump(self) -> None:
-        """Write until all is written and nothing more comes. ApiError 408 for one who won't read."""
+        """Write until nothing more comes. ApiError 408 for one who does not read."""
         while True:
             while self._waiting:
                 await self._write(self._waiting.popleft(), self._idle_s)
