@@ -67,10 +67,10 @@ class Server(uvicorn.Server):
             logger.info("listening on %s://%s:%d (ctrl-C ends it)", scheme, settings.host, port)
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Let live streams tell what they have heard, in a bounded time, then end as uvicorn does."""
+        """Let live streams tell what they have heard, in a bounded time, then end all."""
         app: Any = self.config.loaded_app
-        state = getattr(app, "state", None) or getattr(app.app, "state")
-        limits = state.limits
+        guard = app if hasattr(app, "state") else app.app  # behind what believes proxies
+        limits = guard.state.limits
         limits.is_draining = True
         ends_at = time.monotonic() + limits.options.drain_s
         while limits.num_sessions and time.monotonic() < ends_at and not self.force_exit:
