@@ -129,6 +129,26 @@ def test_settings_may_change_between_utterances_and_times_go_on():
     assert [options.language for options in engine.asked] == [None, "zh"]
 
 
+def test_a_change_without_turns_commits_what_was_said():
+    with serving() as (client, _, _), opened(client, "/v1/realtime") as socket:
+        given = AT_16_KHZ["audio"]["input"] | {"turn_detection": None}
+        update(socket, {"audio": {"input": given}})
+        append(socket, CLIP)
+        update(socket, {"turn_detection": {"type": "server_vad"}})
+        events = read(socket, COMPLETED)
+        assert events[-1]["transcript"] == WORDS
+        read(socket, "session.updated")
+
+
+def test_a_server_that_ends_tells_those_who_wait():
+    with serving() as (client, _, state), opened(client, "/v1/realtime") as socket:
+        state.limits.is_draining = True
+        messages, code = rest(socket)
+        state.limits.is_draining = False
+    assert code == 4503
+    assert messages[-1]["error"]["code"] == "draining"
+
+
 def test_log_probabilities_come_if_asked_for():
     with serving() as (client, _, _), opened(client, "/v1/realtime") as socket:
         update(socket, AT_16_KHZ | {"include": ["item.input_audio_transcription.logprobs"]})

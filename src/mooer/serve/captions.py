@@ -145,8 +145,11 @@ async def _caption(state: State, socket: Socket, caller: Caller) -> None:
         )
         writer = Writer(socket, stream.session)
         writer.begin(wanted)
-        await together(_read(socket, hearing), _hear(hearing, writer), socket.pump())
-        state.metrics.add("mooer_audio_seconds_total", stream.session.time_s, route="/v1/captions")
+        try:
+            await together(_read(socket, hearing), _hear(hearing, writer), socket.pump())
+        finally:
+            heard_s = stream.session.time_s
+            state.metrics.add("mooer_audio_seconds_total", heard_s, route="/v1/captions")
 
 
 async def _read(socket: Socket, hearing: Hearing) -> None:

@@ -31,6 +31,7 @@ from mooer.serve.transcription_session import TranscriptionSession
 _MAX_FRAME_BYTES = 4 << 20  # more than a minute of samples in base64
 _IDLE_S = 600.0  # between what a caller says, who may wait for a button to be pressed
 _LEAST_COMMIT_S = 0.1
+_POLL_S = 0.5
 _HOSTED = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")  # connect with such names
 
 
@@ -65,6 +66,10 @@ def shape(error: ApiError, asked: Message) -> Message:
 def new_id(kind: str) -> str:
     """An id as OpenAI's look."""
     return f"{kind}_{secrets.token_hex(12)}"
+
+
+def _ending() -> ApiError:
+    return ApiError(503, "the server is about to end: connect again", code="draining")
 
 
 class Conversation:
@@ -112,7 +117,7 @@ class Conversation:
     async def hear(self) -> None:
         """Hear one session after the other. ApiError 503 once the server ends."""
         while True:
-            wanted = await self._to_open.get()
+            wanted = await self._next()
             engines = self._state.engines
             options, live = wanted.options(), wanted.live()
             async with engines.session(self._caller, options, live, model=wanted.model) as stream:
@@ -125,15 +130,24 @@ class Conversation:
                 )
                 self._items.open(has_turns=wanted.turns is not None, logprobs=wanted.logprobs)
                 self._tell_changed(hearing)
-                await hearing.run(self._items.tell)
-                self._items.close(stream.session.time_s)
-                route = "/v1/realtime"
-                self._state.metrics.add(
-                    "mooer_audio_seconds_total", stream.session.time_s, route=route
-                )
+                try:
+                    await hearing.run(self._items.tell)
+                finally:
+                    heard_s, route = stream.session.time_s, "/v1/realtime"
+                    self._state.metrics.add("mooer_audio_seconds_total", heard_s, route=route)
+                self._items.close(heard_s)
             if hearing.is_cut:
-                raise ApiError(503, "the server is about to end: connect again", code="draining")
+                raise _ending()
             self._tell_changed(None)
+
+    async def _next(self) -> TranscriptionSession:
+        """The settings of the next session, when its first sound comes."""
+        while True:
+            try:
+                return await asyncio.wait_for(self._to_open.get(), _POLL_S)
+            except asyncio.TimeoutError:
+                if self._state.limits.is_draining:
+                    raise _ending() from None
 
     async def _do(self, asked: Message) -> None:
         kind = asked["type"]

@@ -61,7 +61,8 @@ class Items:
                 was_committed = True
         if self._has_turns and news.speaking_since_s is not None:
             self._begin(news.speaking_since_s)
-        if news.after is Mark.FLUSH and not was_committed:
+        is_left = news.after is Mark.END and bool(self._texts)
+        if (news.after is Mark.FLUSH or is_left) and not was_committed:
             self._commit(news.time_s)
 
     def _tell(self, event: StreamEvent) -> None:
