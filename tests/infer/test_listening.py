@@ -1,6 +1,7 @@
 """Sessions by each kind of recogniser, over scripted engines."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.listening import listen_by
 from mooer.infer.sense_voice import load_sense_voice
 from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.transcript import Label
 
 CLIP = speech((0.5, 0), (2.0, 0.5), (1.0, 0))
 TEXT = "good morning to all of you"
@@ -113,6 +115,32 @@ def test_sense_voice_says_what_its_ctc_hears(tmp_path):
         listen_by(recognizer, RecognizeOptions(hotwords="MooER"))
 
 
-def test_labels_are_not_told_of_streams():
-    with pytest.raises(ConfigError, match="leave gender out"):
+class Teller:
+    """An enricher that hears joy in everything; `seconds` are of what it heard."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def enrich(self, samples, segment):
+        self.seconds.append(len(samples) / 16_000)
+        happy = Label("happy", 0.9)
+        return replace(segment, emotion=happy, gender=Label("female", 0.8), events=())
+
+
+def test_a_sentence_is_labelled_when_it_is_said_and_then_translated():
+    recognizer, teller = whisper(), Teller()
+    recognizer.make_enricher = lambda: teller
+    _, [segment] = heard(recognizer, rich=True, task="ast", language="zh")
+    assert segment.emotion.name == "happy"
+    assert segment.gender is None  # it was not asked for
+    assert segment.translation == TEXT
+    assert all(1.5 < seconds < 3.5 for seconds in teller.seconds)
+
+
+def test_labels_that_nothing_can_tell_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="leave --gender out"):
         listen_by(whisper(), RecognizeOptions(gender=True))
+    folder = sense_voice_folder.save(tmp_path / "SenseVoiceSmall")
+    recognizer = load_sense_voice(folder, LoudnessVad(), num_threads=1)
+    with pytest.raises(ConfigError, match="leave rich out"):
+        listen_by(recognizer, RecognizeOptions(rich=True))

@@ -205,6 +205,32 @@ def test_steps_are_kept_on_a_slow_machine_if_that_is_wished():
     assert slow.windows == quick.windows
 
 
+def test_who_speaks_is_known_while_the_utterance_lasts():
+    session = open_session(ScriptEar(SCRIPT))
+    told = []
+    for start in range(0, len(CLIP), 1600):
+        session.push(CLIP[start : start + 1600])
+        told.append(session.speaking_since_s)
+    assert told[3] is None
+    assert told[8] == pytest.approx(0.1, abs=0.1)  # with the padding before it
+    assert set(told[8:30]) == {told[8]}
+    assert told[-1] is None
+    burst = open_session(ScriptEar([]))
+    burst.push(sound(1.05, (1.0, 1.05)))
+    assert burst.is_open
+    assert burst.speaking_since_s is None
+
+
+def test_steps_are_longer_while_sound_waits_elsewhere():
+    quick, behind = ScriptEar(SCRIPT), ScriptEar(SCRIPT)
+    pushed(open_session(quick), CLIP)
+    session = open_session(behind)
+    session.fall_behind(100.0)
+    events = pushed(session, CLIP)
+    assert len(behind.windows) < len(quick.windows) / 2
+    assert final_text(events) == WORDS
+
+
 # --- streams that stall, jump, or end ------------------------------------------------------------
 
 

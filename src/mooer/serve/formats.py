@@ -105,7 +105,7 @@ def segment_of(number: int, segment: Segment, is_translation: bool = False) -> d
 
 
 def streamed_segment(number: int, segment: Segment, is_translation: bool) -> dict[str, Any]:
-    """A segment as an event of a stream in verbose_json: with its language, and its words if any."""
+    """A segment as an event of a streamed verbose_json: with its language, and any words."""
     found = segment_of(number, segment, is_translation)
     found |= {"type": "transcript.text.segment", "language": segment.language}
     if segment.words is not None:
