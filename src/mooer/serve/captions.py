@@ -210,6 +210,7 @@ class Writer:
 
     def tell(self, news: News) -> None:
         """What came of a piece of sound."""
+        self._tell_start(news.begun_s)
         for event in news.events:
             self._tell_start(_begin_of(event))
             self._socket.send(self._message(event), gives_way=type(event) is Partial)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.errors import AudioError
-from mooer.infer.stream import StreamEvent
+from mooer.infer.stream import EndPoint, StreamEvent
 from mooer.serve.engines import LiveSession
 from mooer.serve.errors import ApiError
 from mooer.serve.sound import Decoder
@@ -49,6 +49,12 @@ class News:
     time_s: float  # of the stream, up to where it is heard
     speaking_since_s: float | None
     after: Mark | None = None  # what stood behind the sound
+
+    @property
+    def begun_s(self) -> float | None:
+        """Where the utterance began that the first of the events are of, if it is not over."""
+        is_over = any(isinstance(event, EndPoint) for event in self.events)
+        return None if is_over else self.speaking_since_s
 
 
 Tell = Callable[[News], None]

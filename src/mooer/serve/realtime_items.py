@@ -54,6 +54,8 @@ class Items:
             self._send("input_audio_buffer.cleared")
             return
         was_committed = False
+        if self._has_turns and news.begun_s is not None:
+            self._begin(news.begun_s)
         for event in news.events:
             self._tell(event)
             if isinstance(event, EndPoint) and self._has_turns:

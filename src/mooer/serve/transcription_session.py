@@ -118,9 +118,6 @@ class TranscriptionSession:
             "transcription": found.get("input_audio_transcription"),
         }
         given = {key: value for key, value in flat.items() if value is not None}
-        if isinstance(given.get("format"), str):
-            name = given["format"]
-            given["format"] = {"type": _FLAT_FORMATS.get(name, name)}
         if "turn_detection" in found:
             given["turn_detection"] = found["turn_detection"]
         known = ("type", "audio", "include", "turn_detection", "input_audio_format", *_UNUSED)
@@ -129,6 +126,9 @@ class TranscriptionSession:
         audio = _object(found.get("audio", {}), "session.audio")
         _refuse_unknown(audio, ("input",), "session.audio")
         given |= _object(audio.get("input", {}), "session.audio.input")
+        if isinstance(given.get("format"), str):
+            name = given["format"]
+            given["format"] = {"type": _FLAT_FORMATS.get(name, name)}
         known = ("format", "transcription", "turn_detection", *_UNUSED)
         _refuse_unknown(given, known, "session.audio.input")
         return self._with(given, found.get("include", [_LOGPROBS] if self.logprobs else []))
