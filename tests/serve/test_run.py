@@ -1,12 +1,12 @@
 """The server as a process: it ends when told, but not in the midst of an answer."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -77,10 +77,6 @@ def test_a_worker_that_dies_is_made_anew():
         worker = int(text.partition('worker="')[2].partition('"')[0])
         os.kill(worker, signal.SIGKILL)
         until(lambda: _works(port), 20)
-        ends_at = time.monotonic() + 20
-        while time.monotonic() < ends_at and not _works(port):
-            time.sleep(0.1)
-        assert _works(port)
     finally:
         process.send_signal(signal.SIGTERM)
         log = process.communicate(timeout=30)[1]
@@ -102,15 +98,15 @@ def test_one_who_connects_and_says_nothing_is_let_go(monkeypatch):
             slow.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
             for one in (silent, slow):
                 one.settimeout(5)
-                with pytest.raises(ConnectionResetError):
-                    assert one.recv(1) == b"x"
+                with contextlib.suppress(ConnectionResetError):
+                    assert one.recv(1) == b""
 
 
 def test_a_port_in_use_is_said():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises((ConfigError, SystemExit)):
+        with pytest.raises(ConfigError, match="--port"):
             serve(Settings(port=taken.getsockname()[1], warm=False, models=("fake",)))
 
 

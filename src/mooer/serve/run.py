@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,8 @@ def serve(settings: Settings) -> None:
         config = configure(settings)
         if settings.workers == 1:
             server = Server(config)
-            server.run()
+            with suppress(SystemExit):  # uvicorn's way to say that the port is taken
+                server.run()
             if not server.started:
                 raise ConfigError(
                     f"the server did not start on {settings.bind_host}:{settings.port}: take "
