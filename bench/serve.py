@@ -117,7 +117,14 @@ async def run_load(args: Args) -> None:
             (await send(client, clip, args.model)).raise_for_status()
         for num in args.callers:
             rows.append([args.name, num, *await loaded(client, clips, num, args)])
-    header = ["server", "callers", "audio s / s", "requests / s", "latency, s (50 / 95 %)", "refused"]
+    header = [
+        "server",
+        "callers",
+        "audio s / s",
+        "requests / s",
+        "latency, s (50 / 95 %)",
+        "refused",
+    ]
     table(header, rows)
 
 
@@ -231,7 +238,7 @@ async def bad(
 async def misbehave(args: Args, clip: Clip, kind: str, order: random.Random) -> None:
     """A raw connection: leave while the answer is made, send a half, or send it by drops."""
     url = httpx.URL(args.url)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
+    _, writer = await asyncio.open_connection(url.host, url.port)
     body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     body += clip.data + b"\r\n--x--\r\n"
     head = (

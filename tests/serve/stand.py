@@ -152,9 +152,7 @@ class Live:
     def transcribe(self, data=None, *, headers=None, file_name="a.wav", **fields):
         """Post a form."""
         files = {"file": (file_name, wav() if data is None else data)}
-        return self.http.post(
-            "/v1/audio/transcriptions", files=files, data=fields, headers=headers
-        )
+        return self.http.post("/v1/audio/transcriptions", files=files, data=fields, headers=headers)
 
 
 @contextmanager

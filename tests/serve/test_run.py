@@ -27,7 +27,8 @@ def free_port():
 
 
 def start(port, workers=1):
-    paths = [str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH", "")]
+    root = Path(__file__).parents[2]
+    paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(
         [sys.executable, str(SERVED), str(port), str(workers)],

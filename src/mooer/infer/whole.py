@@ -90,6 +90,7 @@ def _rewinding(source: Source) -> Callable[[], None]:
     if isinstance(source, str | bytes | os.PathLike | np.ndarray):
         return lambda: None
     start = source.tell()
+
     def rewind() -> None:
         source.seek(start)
 

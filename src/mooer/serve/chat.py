@@ -85,9 +85,7 @@ class _Answer:
     async def whole(self, job: Job) -> dict[str, Any]:
         """The object of an answer that is not streamed."""
         asked = self._asked
-        found = await collected(
-            self._request, job, _pieces(self._state, job, asked, self._name)
-        )
+        found = await collected(self._request, job, _pieces(self._state, job, asked, self._name))
         text = "".join(one for one in found if isinstance(one, str))
         usage = next((one for one in found if isinstance(one, ChatUsage)), None)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}

@@ -81,7 +81,7 @@ class Guard:
         if known and host not in known and not _is_loopback(host):
             raise ApiError(
                 403,
-                "the Host header names another server: name it in the setting hosts if that is right",
+                "the Host header names another server: if it is right, name it in the setting hosts",
                 code="unknown_host",
             )
         origin = headers.get("origin")

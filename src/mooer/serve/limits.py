@@ -117,10 +117,14 @@ class Limits:
         """A place for a live stream. ApiError 429 if there is none."""
         options = self.options
         if self.num_sessions >= options.max_sessions:
-            raise self._refusal("sessions", f"all {options.max_sessions} live streams are in use", 5)
+            raise self._refusal(
+                "sessions", f"all {options.max_sessions} live streams are in use", 5
+            )
         if self._sessions[caller.id] >= options.max_sessions_each:
             num = options.max_sessions_each
-            raise self._refusal("sessions_each", f"you have {num} live streams, the most there are", 5)
+            raise self._refusal(
+                "sessions_each", f"you have {num} live streams, the most there are", 5
+            )
         self._sessions[caller.id] += 1
         try:
             yield

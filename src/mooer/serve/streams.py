@@ -95,9 +95,7 @@ async def collected(request: Request, job: Job, found: AsyncGenerator[T, None]) 
     return await when_there(request, job, all_of_it())
 
 
-async def telling_errors(
-    request: Request, events: AsyncGenerator[str, None]
-) -> AsyncIterator[str]:
+async def telling_errors(request: Request, events: AsyncGenerator[str, None]) -> AsyncIterator[str]:
     """Events, the last of which says what failed, if something did."""
     async with aclosing(events):
         try:

@@ -93,7 +93,9 @@ async def body_of(request: Request, max_bytes: int, idle_s: float) -> AsyncItera
             message = await asyncio.wait_for(request.receive(), idle_s)
         except asyncio.TimeoutError:
             raise ApiError(
-                408, f"nothing came for {idle_s:.0f} s: send the body without a pause", code="stalled"
+                408,
+                f"nothing came for {idle_s:.0f} s: send the body without a pause",
+                code="stalled",
             ) from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
