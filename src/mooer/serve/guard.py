@@ -57,13 +57,13 @@ class Guard:
         plain = asked.isascii() and asked.replace("-", "").isalnum() and len(asked) <= 64
         scope[REQUEST_ID] = asked if plain else secrets.token_hex(8)
         watched = _Watched(send, scope, self._state.settings.limits.idle_s)
+        watched.origin = self._allowed_origin(scope)
         began = time.monotonic()
         try:
             if await self._is_preflight(scope, watched):
                 return
             self._check_place(scope)
             self._check_caller(scope)
-            watched.origin = self._allowed_origin(scope)
             await self._app(scope, receive, watched.send)
         except (StoppedError, ClientDisconnect, asyncio.TimeoutError):
             watched.status = watched.status or 499  # nobody is there to be told
@@ -81,7 +81,7 @@ class Guard:
         if known and host not in known and not _is_loopback(host):
             raise ApiError(
                 403,
-                "the Host header names another server: if it is right, name it in the setting hosts",
+                "the Host header names another server: if it is right, put it into hosts",
                 code="unknown_host",
             )
         origin = headers.get("origin")
@@ -127,7 +127,6 @@ class Guard:
                 "access-control-request-headers", _CORS_HEADERS
             )
             answer.headers["access-control-max-age"] = "600"
-        watched.origin = origin
         await answer(scope, _nothing, watched.send)
         return True
 
