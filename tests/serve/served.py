@@ -7,10 +7,10 @@ import mooer.serve.run as running
 
 
 def main():
-    from tests.serve.stand import Models, settings
+    from tests.serve.stand import load_slow, settings
 
     made = running.configure
-    running.configure = partial(made, load=Models(busy_s=1.0))
+    running.configure = partial(made, load=load_slow)
     running.serve(settings(port=int(sys.argv[1]), workers=int(sys.argv[2]), chat=None))
 
 

@@ -120,6 +120,11 @@ class Models:
         )
 
 
+def load_slow(kind, name, settings, metrics):
+    """Fakes whose every batch takes a second; a name that a new process can find."""
+    return Models(busy_s=1.0)(kind, name, settings, metrics)
+
+
 def settings(**options):
     """Settings of a small server."""
     return Settings(**{"port": 0, "models": ("fake",), "chat": "fake-chat", **options})

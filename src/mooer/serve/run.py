@@ -36,20 +36,37 @@ _WS_PING_S = 20.0
 class Protocol(HttpToolsProtocol):
     """HTTP that does not wait for ever for one who connects and says nothing."""
 
+    _overdue: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait."""
+        """Wait for the first request."""
         super().connection_made(transport)
-        self._overdue = asyncio.get_running_loop().call_later(_HEADERS_S, transport.abort)
+        self._await_headers()
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of its headers."""
+        self._await_headers()
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The request has come."""
-        self._overdue.cancel()
+        """They have come."""
+        self._stop_waiting()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing to wait for."""
-        self._overdue.cancel()
+        """There is nothing to wait for."""
+        self._stop_waiting()
         super().connection_lost(exc)
+
+    def _await_headers(self) -> None:
+        self._stop_waiting()
+        loop = asyncio.get_running_loop()
+        self._overdue = loop.call_later(_HEADERS_S, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
 
 
 class Server(uvicorn.Server):
