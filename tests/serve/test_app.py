@@ -4,12 +4,12 @@ import json
 import logging
 import socket
 import threading
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.serve.stand import Models, running, until, wav
+from tests.speak.tones import ToneSpeaker
 
 from mooer.audio.wave import read_wave
 from mooer.serve.settings import LimitOptions
@@ -296,11 +296,25 @@ def test_speech_that_makes_no_sense(live, body, param):
     assert error_of(answer)["param"] == param
 
 
-def test_speech_begins_before_all_is_spoken(live):
-    body = {"input": "This is one sentence. " * 40, "voice": "low", "response_format": "pcm"}
-    began = time.monotonic()
-    with live.http.stream("POST", "/v1/audio/speech", json=body) as answer:
-        next(answer.iter_raw())
-        assert len(live.models.speaker.said) < 60
-    assert time.monotonic() - began < 5
-    until(lambda: live.state.limits.num_running == 0)
+class Halting(ToneSpeaker):
+    """Says one sentence, and the next when it may."""
+
+    gate = threading.Event()
+
+    def speak(self, text, language, voice, *, speed=1.0):
+        assert not self.said or self.gate.wait(10)
+        return super().speak(text, language, voice, speed=speed)
+
+
+def test_speech_begins_before_all_is_spoken():
+    models = Models()
+    models.speaker = Halting()
+    body = {"input": "This is one sentence. " * 10, "voice": "low", "response_format": "pcm"}
+    with running(models) as live:
+        with live.http.stream("POST", "/v1/audio/speech", json=body) as answer:
+            pieces = answer.iter_raw()
+            next(pieces)
+            assert len(models.speaker.said) == 1
+            models.speaker.gate.set()
+            assert sum(map(len, pieces)) > 100_000
+        until(lambda: live.state.limits.num_running == 0)

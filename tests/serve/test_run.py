@@ -1,6 +1,7 @@
 """The server as a process: it ends when told, but not in the midst of an answer."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -103,7 +104,19 @@ def test_one_who_connects_and_says_nothing_is_let_go(monkeypatch):
                     assert one.recv(1) == b""
 
 
-def test_a_port_in_use_is_said():
+@pytest.fixture
+def own_logs():
+    """What a server does to the log ends with the test."""
+    kept = [
+        (one, one.handlers[:], one.level) for one in map(logging.getLogger, ("mooer", "uvicorn"))
+    ]
+    yield
+    for logger, handlers, level in kept:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+def test_a_port_in_use_is_said(own_logs):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from mooer.serve.errors import ApiError, told
 from mooer.serve.jobs import StoppedError
@@ -65,7 +66,7 @@ class Guard:
             self._check_place(scope)
             self._check_caller(scope)
             await self._app(scope, receive, watched.send)
-        except (StoppedError, ClientDisconnect, asyncio.TimeoutError):
+        except (StoppedError, ClientDisconnect, WebSocketDisconnect, asyncio.TimeoutError):
             watched.status = watched.status or 499  # nobody is there to be told
             watched.abort()
         except Exception as error:
@@ -85,7 +86,7 @@ class Guard:
                 code="unknown_host",
             )
         origin = headers.get("origin")
-        if origin is None or self._allowed_origin(scope) or _is_same(origin, headers, scope):
+        if origin is None or self._allowed_origin(scope) or _is_same(origin, headers):
             return
         raise ApiError(
             403,
@@ -240,7 +241,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_same(origin: str, headers: Headers, scope: Scope) -> bool:
+def _is_same(origin: str, headers: Headers) -> bool:
     """Whether a page comes from this server itself."""
     try:
         parts = urlsplit(origin)

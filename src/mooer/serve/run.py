@@ -90,7 +90,7 @@ def serve(settings: Settings) -> None:
             settings = replace(settings, metrics_dir=Path(folder))
         if settings.workers > 1 and settings.threads is None:
             settings = replace(settings, threads=max(1, usable_cores() // settings.workers))
-        config = configure(settings)
+        config = configure(settings, logs=_logging())
         if settings.workers == 1:
             server = Server(config)
             with suppress(SystemExit):  # uvicorn's way to say that the port is taken
@@ -109,8 +109,10 @@ def serve(settings: Settings) -> None:
         Multiprocess(config, target=Server(config).run, sockets=[socket]).run()
 
 
-def configure(settings: Settings, load: Load | None = None) -> uvicorn.Config:
-    """What uvicorn is told; `load` takes the place of the house's."""
+def configure(
+    settings: Settings, load: Load | None = None, *, logs: dict[str, Any] | None = None
+) -> uvicorn.Config:
+    """What uvicorn is told; `load` takes the place of the house's, `logs` is a `dictConfig`."""
     limits, tls = settings.limits, settings.tls
     most = limits.max_running + limits.max_waiting + limits.max_sessions + 64
     if tls is not None:
@@ -130,7 +132,7 @@ def configure(settings: Settings, load: Load | None = None) -> uvicorn.Config:
         ws_ping_timeout=_WS_PING_S,
         loop="asyncio",
         lifespan="on",
-        log_config=_logging(),
+        log_config=logs,
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.proxies),
@@ -155,7 +157,7 @@ def _logging() -> dict[str, Any]:
         "formatters": {"line": line},
         "handlers": {"stderr": out},
         "loggers": {
-            "mooer": {"handlers": ["stderr"], "level": level, "propagate": False},
-            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+            "mooer": {"handlers": ["stderr"], "level": level},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING"},
         },
     }

@@ -18,7 +18,17 @@ from mooer.store import fetch
 from mooer.text import is_cjk
 
 # Voices that OpenAI's clients have built in: each is one of the speaker's own, by its place.
-OPENAI_VOICES = ("alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage")
+OPENAI_VOICES: tuple[str, ...] = (
+    "alloy",
+    "ash",
+    "ballad",
+    "coral",
+    "echo",
+    "fable",
+    "nova",
+    "onyx",
+    "sage",
+)
 OPENAI_VOICES += ("shimmer", "verse", "marin", "cedar")
 _SENTENCE_END = re.compile(r"(?<=[。！？!?；;…\n])|(?<=[.])(?=\s)")
 _FIRST_CHARS, _MORE_CHARS = 12, 60  # a piece is at least so long: the first, for quick sound
