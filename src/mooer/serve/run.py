@@ -126,7 +126,7 @@ def configure(
         port=settings.port,
         workers=settings.workers,
         http=Protocol,
-        ws="websockets",
+        ws="websockets-sansio",  # the other is of an API that websockets gives up
         ws_max_size=_WS_MAX_BYTES,
         ws_ping_interval=_WS_PING_S,
         ws_ping_timeout=_WS_PING_S,

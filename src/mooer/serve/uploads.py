@@ -123,7 +123,7 @@ def _boundary(request: Request) -> bytes:
 
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary: bytes = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not 0 < len(boundary) <= 256:
+    if kind != b"multipart/form-data" or not 0 < len(boundary) <= 70:
         raise wrong(
             "file",
             "the body must be multipart/form-data with the recording in the field file",
