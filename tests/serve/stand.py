@@ -120,6 +120,11 @@ class Models:
         )
 
 
+def load_slow(kind, name, settings, metrics):
+    """Fakes whose every batch takes a second; a name that a new process can find."""
+    return Models(busy_s=1.0)(kind, name, settings, metrics)
+
+
 def settings(**options):
     """Settings of a small server."""
     return Settings(**{"port": 0, "models": ("fake",), "chat": "fake-chat", **options})
@@ -152,9 +157,7 @@ class Live:
     def transcribe(self, data=None, *, headers=None, file_name="a.wav", **fields):
         """Post a form."""
         files = {"file": (file_name, wav() if data is None else data)}
-        return self.http.post(
-            "/v1/audio/transcriptions", files=files, data=fields, headers=headers
-        )
+        return self.http.post("/v1/audio/transcriptions", files=files, data=fields, headers=headers)
 
 
 @contextmanager

@@ -89,7 +89,11 @@ def test_the_vad_of_a_chunking_strategy(given):
         ("asr", {"include[]": ["logprobs"]}, "include[]"),
         ("asr", {"known_speaker_names[]": ["Anna"]}, "known_speaker_names[]"),
         ("asr", {"chunking_strategy": "fixed"}, "chunking_strategy"),
-        ("asr", {"chunking_strategy": '{"type": "server_vad", "threshold": 9}'}, "chunking_strategy"),
+        (
+            "asr",
+            {"chunking_strategy": '{"type": "server_vad", "threshold": 9}'},
+            "chunking_strategy",
+        ),
         ("asr", {"chunking_strategy": "{" * 100_000}, "chunking_strategy"),
         ("asr", {"speakers": "many"}, "speakers"),
         ("asr", {"speakers": "99999999999"}, "speakers"),

@@ -12,8 +12,7 @@ TONE = (0.3 * np.sin(2 * np.pi * 300 * np.arange(36_000) / 24_000)).astype(np.fl
 
 def encoded(format, pieces):
     encoder = encoder_for(format, 24_000)
-    parts = [encoder.push(piece) for piece in pieces] + [encoder.finish()]
-    return parts
+    return [encoder.push(piece) for piece in pieces] + [encoder.finish()]
 
 
 @pytest.mark.parametrize("format", MEDIA_TYPES)

@@ -14,12 +14,14 @@ from mooer.serve.settings import LimitOptions, Settings
 ALLOWED = Settings(fetch_urls=True, limits=LimitOptions(max_upload_bytes=10_000))
 
 
-@pytest.mark.parametrize(
-    "address",
-    "127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 0.0.0.0 100.64.0.1 224.0.0.1 "
-    "255.255.255.255 ::1 :: fe80::1 fd00::1 ff02::1 ::ffff:10.0.0.1 64:ff9b::7f00:1 "
-    "2002:7f00:1:: 198.18.0.1 nonsense".split(),
-)
+PRIVATE = """
+127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 0.0.0.0 100.64.0.1 224.0.0.1
+255.255.255.255 198.18.0.1 ::1 :: fe80::1 fd00::1 ff02::1 ::ffff:10.0.0.1 64:ff9b::7f00:1
+2002:7f00:1:: nonsense
+"""
+
+
+@pytest.mark.parametrize("address", PRIVATE.split())
 def test_addresses_that_are_not_public(address):
     assert not is_public(address)
 

@@ -64,9 +64,10 @@ def test_a_slow_reader_holds_the_work_up():
                 yield i
 
         job = Job(ANNA, 5)
-        async with workers.place(job) as ticket, aclosing(
-            workers.stream(job, ticket, work)
-        ) as found:
+        async with (
+            workers.place(job) as ticket,
+            aclosing(workers.stream(job, ticket, work)) as found,
+        ):
             await found.__anext__()
             await asyncio.sleep(0.1)
             assert len(made) < 40

@@ -1,12 +1,13 @@
 """The server as a process: it ends when told, but not in the midst of an answer."""
 
+import contextlib
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -27,7 +28,8 @@ def free_port():
 
 
 def start(port, workers=1):
-    paths = [str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH", "")]
+    root = Path(__file__).parents[2]
+    paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(
         [sys.executable, str(SERVED), str(port), str(workers)],
@@ -77,10 +79,6 @@ def test_a_worker_that_dies_is_made_anew():
         worker = int(text.partition('worker="')[2].partition('"')[0])
         os.kill(worker, signal.SIGKILL)
         until(lambda: _works(port), 20)
-        ends_at = time.monotonic() + 20
-        while time.monotonic() < ends_at and not _works(port):
-            time.sleep(0.1)
-        assert _works(port)
     finally:
         process.send_signal(signal.SIGTERM)
         log = process.communicate(timeout=30)[1]
@@ -102,15 +100,27 @@ def test_one_who_connects_and_says_nothing_is_let_go(monkeypatch):
             slow.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
             for one in (silent, slow):
                 one.settimeout(5)
-                with pytest.raises(ConnectionResetError):
-                    assert one.recv(1) == b"x"
+                with contextlib.suppress(ConnectionResetError):
+                    assert one.recv(1) == b""
 
 
-def test_a_port_in_use_is_said():
+@pytest.fixture
+def own_logs():
+    """What a server does to the log ends with the test."""
+    kept = [
+        (one, one.handlers[:], one.level) for one in map(logging.getLogger, ("mooer", "uvicorn"))
+    ]
+    yield
+    for logger, handlers, level in kept:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+def test_a_port_in_use_is_said(own_logs):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises((ConfigError, SystemExit)):
+        with pytest.raises(ConfigError, match="--port"):
             serve(Settings(port=taken.getsockname()[1], warm=False, models=("fake",)))
 
 

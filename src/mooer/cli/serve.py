@@ -31,7 +31,8 @@ def serve(
         str | None, typer.Option(help="A speech LLM that answers /v1/chat/completions: mini.")
     ] = None,
     speaker: Annotated[
-        str | None, typer.Option(help="Who speaks, or none. [default: kokoro-82m]", show_default=False)
+        str | None,
+        typer.Option(help="Who speaks, or none. [default: kokoro-82m]", show_default=False),
     ] = None,
     public: Annotated[
         bool, typer.Option("--public", help="Let other machines reach it; needs keys.")

@@ -61,14 +61,14 @@ def transcribe_whole(
         )
     times_words = extras.aligner is None and not isinstance(recognizer, SpeechLLMRecognizer)
     asked = replace(options, itn=False, punctuate=False, words=times_words)
-    rewind = _rewinding(source)
+    rewind = _rewinding(source) if extras.aligner is not None else None
     run = recognizer.run(source, asked, on_progress=on_progress)
     listening = extras.diarizer.listen() if extras.diarizer is not None else None
     if listening is not None:
         run.overhear(listening.push)
     segments: Sequence[Segment] = list(run)
     warnings: list[str] = []
-    if extras.aligner is not None:
+    if rewind is not None:
         segments = _aligned(source, rewind, segments, extras)
         warnings += doubts([segment for segment in segments if segment.text])
     if options.punctuate and not any(has_marks(segment.text) for segment in segments):
@@ -90,6 +90,7 @@ def _rewinding(source: Source) -> Callable[[], None]:
     if isinstance(source, str | bytes | os.PathLike | np.ndarray):
         return lambda: None
     start = source.tell()
+
     def rewind() -> None:
         source.seek(start)
 

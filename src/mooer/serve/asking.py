@@ -52,9 +52,7 @@ def read_asked(form: Form, task: str) -> Asked:
         raise wrong("response_format", f"response_format is one of {', '.join(known)}")
     granularities = tuple(dict.fromkeys(form.texts("timestamp_granularities"))) or ("segment",)
     if set(granularities) - set(GRANULARITIES):
-        raise wrong(
-            "timestamp_granularities[]", "timestamp_granularities[] are word and segment"
-        )
+        raise wrong("timestamp_granularities[]", "timestamp_granularities[] are word and segment")
     _refuse(form)
     aligns = truth(form, "align")
     num_speakers = _speakers(form, format)

@@ -53,6 +53,7 @@ class Batcher(Generic[I, R]):
         self._on_batch = on_batch
         self._waiting: list[_Waiting[I, R]] = []
         self._shares: dict[Any, float] = {}  # callers' ids and jobs -> cost so far
+        self._clocks: dict[Any, float] = {}  # the share of who is served: of callers (None), …
         self._changed = threading.Condition()
         self._num_busy = 0
         self._is_closed = False
@@ -111,14 +112,12 @@ class Batcher(Generic[I, R]):
             self._changed.notify_all()
 
     def _join(self, job: Job) -> None:
-        """A newcomer begins with the share of those who wait: the past earns nobody a lead."""
+        """A newcomer begins where those are who are served: the past earns nobody a lead."""
         if len(self._shares) > _MAX_KNOWN:
             self._shares.clear()
-        for key, others in (
-            (job.caller.id, [one.job.caller.id for one in self._waiting]),
-            (job, [one.job for one in self._waiting if one.job.caller.id == job.caller.id]),
-        ):
-            least = min((self._shares.get(other, 0.0) for other in others), default=0.0)
+            self._clocks.clear()
+        for key, among in ((job.caller.id, None), (job, job.caller.id)):
+            least = self._clocks.get(among, 0.0)
             self._shares[key] = max(self._shares.get(key, 0.0), least)
 
     def _work(self) -> None:
@@ -151,6 +150,9 @@ class Batcher(Generic[I, R]):
                 break
             first = min(able, key=rank)  # of equals the one that came first
             self._waiting.remove(first)
+            if not batch:
+                self._clocks[None] = shares.get(first.job.caller.id, 0.0)
+                self._clocks[first.job.caller.id] = shares.get(first.job, 0.0)
             batch.append(first)
             for key in (first.job.caller.id, first.job):
                 shares[key] = shares.get(key, 0.0) + first.cost

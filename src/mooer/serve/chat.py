@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mooer.serve.chats import ChatEngine, ChatUsage
@@ -24,6 +24,7 @@ from mooer.serve.streams import (
     DONE,
     NO_BUFFER,
     SSE,
+    Streamed,
     begun,
     collected,
     event,
@@ -54,7 +55,7 @@ def routes(state: State) -> list[Route]:
         if asked.streams:
             pieces = await begun(request, job, _pieces(state, job, asked, name))
             events = telling_errors(request, answer.events(pieces))
-            return StreamingResponse(events, media_type=SSE, headers=NO_BUFFER)
+            return Streamed(events, media_type=SSE, headers=NO_BUFFER)
         return JSONResponse(await answer.whole(job))
 
     return [Route("/v1/chat/completions", complete, methods=["POST"])]
@@ -85,9 +86,7 @@ class _Answer:
     async def whole(self, job: Job) -> dict[str, Any]:
         """The object of an answer that is not streamed."""
         asked = self._asked
-        found = await collected(
-            self._request, job, _pieces(self._state, job, asked, self._name)
-        )
+        found = await collected(self._request, job, _pieces(self._state, job, asked, self._name))
         text = "".join(one for one in found if isinstance(one, str))
         usage = next((one for one in found if isinstance(one, ChatUsage)), None)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}

@@ -165,8 +165,9 @@ def _split(turns: Sequence[ChatTurn]) -> tuple[str | None, list[ChatTurn]]:
             last = said.pop()
             texts = [_marked(last), _marked(turn)] if last.audio or turn.audio else None
             text = "\n".join(texts or [last.text, turn.text])
-            turn = ChatTurn(turn.role, text, last.audio + turn.audio)
-        said.append(turn)
+            said.append(ChatTurn(turn.role, text, last.audio + turn.audio))
+        else:
+            said.append(turn)
     if not said or said[-1].role != "user" or said[0].role != "user":
         raise ConfigError("a conversation begins and ends with the user: ask something")
     return system, said

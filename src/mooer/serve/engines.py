@@ -1,8 +1,8 @@
 """Models, loaded once and shared by all requests; those that are not asked for may be unloaded.
 
-    async with state.engines.session(caller, RecognizeOptions(words=True)) as session:
-        for event in await session.push(samples):
-            ...
+async with state.engines.session(caller, RecognizeOptions(words=True)) as session:
+    for event in await session.push(samples):
+        ...
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients know them: a status, a type, and one sentence that says how to mend it."""
+"""Errors as OpenAI's clients know them: a status, a type, one sentence that says what to mend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse
 
 from mooer.errors import (
     AudioError,
-    ConfigError,
     DecodeError,
     MissingExtra,
     ModelError,
@@ -91,17 +90,8 @@ def told(error: BaseException) -> ApiError:
     """What a caller is told of an error from below; of a bug nothing but that it is one."""
     if isinstance(error, ApiError):
         return error
-    text = " ".join(str(error).split())
-    if isinstance(error, AudioError):
-        return ApiError(400, text, param="file", code="invalid_audio")
-    if isinstance(error, ConfigError):
-        return wrong(None, text)
-    if isinstance(error, DecodeError):
-        return ApiError(400, text, code="nothing_usable")
-    if isinstance(error, ModelError | StoreError | MissingExtra):
-        return ApiError(503, _without_paths(error), code="model_unavailable", retry_after_s=30)
     if isinstance(error, MooerError):
-        return ApiError(500, text)
+        return _told_of_ours(error)
     if isinstance(error, MemoryError):
         return ApiError(503, "the server is out of memory: try later", retry_after_s=30)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -109,6 +99,16 @@ def told(error: BaseException) -> ApiError:
             507, "the server's disk is full: try later", code="disk_full", retry_after_s=60
         )
     return ApiError(500, BUG, code="internal_error")
+
+
+def _told_of_ours(error: MooerError) -> ApiError:
+    text = " ".join(str(error).split())
+    if isinstance(error, ModelError | StoreError | MissingExtra):
+        return ApiError(503, _without_paths(error), code="model_unavailable", retry_after_s=30)
+    if isinstance(error, AudioError):
+        return ApiError(400, text, param="file", code="invalid_audio")
+    code = "nothing_usable" if isinstance(error, DecodeError) else "invalid_value"
+    return wrong(None, text, code)
 
 
 def _without_paths(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Recordings by address, where the settings allow it: public addresses alone, and of a bounded size.
+"""Recordings by address, where the settings allow it: of public addresses, and of a bounded size.
 
 A name is looked up once, each of its addresses must be public, and the connection goes to an
 address that was looked at: a name that points elsewhere the next moment gains nothing. A redirect
@@ -68,7 +68,9 @@ def decode_data(data: str, max_bytes: int, param: str) -> bytes:
         if not head.endswith(";base64"):
             raise wrong(param, "a data: address must be of base64")
     if len(data) * 3 // 4 > max_bytes:
-        raise ApiError(413, "the sound is too large: send less of it", param=param, code="too_large")
+        raise ApiError(
+            413, "the sound is too large: send less of it", param=param, code="too_large"
+        )
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):

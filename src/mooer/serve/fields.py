@@ -19,9 +19,7 @@ def text_of(body: Mapping[str, Any], name: str, default: str = "") -> str:
     return value
 
 
-def number_of(
-    body: Mapping[str, Any], name: str, default: float, low: float, high: float
-) -> float:
+def number_of(body: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
     """A number within bounds."""
     value = body.get(name)
     if value is None:

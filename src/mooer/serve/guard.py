@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from mooer.serve.errors import ApiError, told
 from mooer.serve.jobs import StoppedError
@@ -57,15 +58,15 @@ class Guard:
         plain = asked.isascii() and asked.replace("-", "").isalnum() and len(asked) <= 64
         scope[REQUEST_ID] = asked if plain else secrets.token_hex(8)
         watched = _Watched(send, scope, self._state.settings.limits.idle_s)
+        watched.origin = self._allowed_origin(scope)
         began = time.monotonic()
         try:
             if await self._is_preflight(scope, watched):
                 return
             self._check_place(scope)
             self._check_caller(scope)
-            watched.origin = self._allowed_origin(scope)
             await self._app(scope, receive, watched.send)
-        except (StoppedError, ClientDisconnect, asyncio.TimeoutError):
+        except (StoppedError, ClientDisconnect, WebSocketDisconnect, asyncio.TimeoutError):
             watched.status = watched.status or 499  # nobody is there to be told
             watched.abort()
         except Exception as error:
@@ -81,11 +82,11 @@ class Guard:
         if known and host not in known and not _is_loopback(host):
             raise ApiError(
                 403,
-                "the Host header names another server: name it in the setting hosts if that is right",
+                "the Host header names another server: if it is right, put it into hosts",
                 code="unknown_host",
             )
         origin = headers.get("origin")
-        if origin is None or self._allowed_origin(scope) or _is_same(origin, headers, scope):
+        if origin is None or self._allowed_origin(scope) or _is_same(origin, headers):
             return
         raise ApiError(
             403,
@@ -127,7 +128,6 @@ class Guard:
                 "access-control-request-headers", _CORS_HEADERS
             )
             answer.headers["access-control-max-age"] = "600"
-        watched.origin = origin
         await answer(scope, _nothing, watched.send)
         return True
 
@@ -241,7 +241,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_same(origin: str, headers: Headers, scope: Scope) -> bool:
+def _is_same(origin: str, headers: Headers) -> bool:
     """Whether a page comes from this server itself."""
     try:
         parts = urlsplit(origin)

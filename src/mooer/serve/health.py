@@ -21,8 +21,11 @@ def routes(state: State) -> list[Route]:
         failed = sorted(state.engines.failures())
         limits = state.limits
         is_ready = not limits.is_draining and state.engines.is_usable
+        status = "ready" if is_ready else "draining" if limits.is_draining else "failed"
+        if state.settings.has_keys:  # who asks has shown none
+            return JSONResponse({"status": status}, 200 if is_ready else 503)
         found = {
-            "status": "ready" if is_ready else "draining" if limits.is_draining else "failed",
+            "status": status,
             "running": limits.num_running,
             "waiting": limits.num_waiting,
             "sessions": limits.num_sessions,

@@ -48,7 +48,9 @@ def hear(engine: Any, job: Job, file: BinaryIO, asked: Asked) -> Iterator[Segmen
         run.close()
 
 
-def _told(run: Run, engine: Any, asked: Asked, *, translated: bool) -> Iterator[Segment | Transcript]:
+def _told(
+    run: Run, engine: Any, asked: Asked, *, translated: bool
+) -> Iterator[Segment | Transcript]:
     told: list[Segment] = []
     segments: Iterator[Segment] = iter(run)
     if asked.task == "ast" and not translated:

@@ -59,7 +59,7 @@ class Job:
         self._is_cancelled.set()
 
     def check(self) -> None:
-        """To be called now and then by the work: StoppedError, or ApiError 504 past the deadline."""
+        """To be called now and then by the work. StoppedError; ApiError 504 past the deadline."""
         if self._is_cancelled.is_set():
             raise StoppedError
         if self.left_s <= 0:
@@ -155,6 +155,7 @@ class Workers:
 
     async def run(self, job: Job, work: Callable[[Job], T]) -> T:
         """The one result of a function in a thread."""
+
         def once(job: Job) -> Iterator[T]:
             yield work(job)
 

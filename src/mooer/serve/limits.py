@@ -36,6 +36,9 @@ class Ticket:
             self._limits._leave(self._caller, time.monotonic() - self._taken_at)
 
 
+Waiting = deque[tuple[int, asyncio.Future[Ticket]]]
+
+
 class Limits:
     """The places of one process; used in its event loop alone."""
 
@@ -44,7 +47,7 @@ class Limits:
         self._metrics = metrics
         self._running = Counter[str]()
         self._sessions = Counter[str]()
-        self._waiting: dict[str, deque[tuple[int, asyncio.Future[Ticket]]]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._num_asked = 0
         self._mean_s = 1.0  # of a piece of work, by those that ended last
         self._buckets: dict[str, tuple[float, float]] = {}  # requests left, when
@@ -117,10 +120,14 @@ class Limits:
         """A place for a live stream. ApiError 429 if there is none."""
         options = self.options
         if self.num_sessions >= options.max_sessions:
-            raise self._refusal("sessions", f"all {options.max_sessions} live streams are in use", 5)
+            raise self._refusal(
+                "sessions", f"all {options.max_sessions} live streams are in use", 5
+            )
         if self._sessions[caller.id] >= options.max_sessions_each:
             num = options.max_sessions_each
-            raise self._refusal("sessions_each", f"you have {num} live streams, the most there are", 5)
+            raise self._refusal(
+                "sessions_each", f"you have {num} live streams, the most there are", 5
+            )
         self._sessions[caller.id] += 1
         try:
             yield
@@ -129,26 +136,33 @@ class Limits:
 
     async def _wait(self, caller: Caller, deadline_s: float) -> Ticket:
         self.check_room(caller)
-        mine = self._waiting.setdefault(caller.id, deque())
+        mine: Waiting = self._waiting.setdefault(caller.id, deque())
         self._num_asked += 1
         turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         entry = (self._num_asked, turn)
         mine.append(entry)
+        is_mine = False
         try:
-            return await asyncio.wait_for(asyncio.shield(turn), deadline_s)
-        except (asyncio.TimeoutError, asyncio.CancelledError) as error:
-            if turn.done() and not turn.cancelled():
-                turn.result().release()  # the turn came in the moment of giving up
-            else:
-                turn.cancel()
-                mine.remove(entry)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise ApiError(
-                504, f"no place became free in {deadline_s:.0f} s: try later", code="timeout"
-            ) from None
+            await asyncio.wait([turn], timeout=deadline_s)
+            is_mine = turn.done()
         finally:
+            if not is_mine:
+                self._give_up(mine, entry)
             self._forget(caller.id)
+        if is_mine:
+            return turn.result()
+        raise ApiError(
+            504, f"no place became free in {deadline_s:.0f} s: try later", code="timeout"
+        )
+
+    @staticmethod
+    def _give_up(mine: Waiting, entry: tuple[int, asyncio.Future[Ticket]]) -> None:
+        turn = entry[1]
+        if turn.done():  # it came in the moment of giving up
+            turn.result().release()
+        else:
+            turn.cancel()
+            mine.remove(entry)
 
     def _refusal(self, reason: str, sentence: str, wait_s: float | None = None) -> ApiError:
         self._metrics.add("mooer_refused_total", reason=reason)

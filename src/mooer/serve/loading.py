@@ -77,7 +77,9 @@ class CtcEngine:
 
     def listener(self, job: Job) -> Listener:
         """None. ConfigError says what to take."""
-        raise ConfigError(f"{self._name} hears live streams alone: take whisper-base for recordings")
+        raise ConfigError(
+            f"{self._name} hears live streams alone: take whisper-base for recordings"
+        )
 
     def listen(self, job: Job, options: RecognizeOptions, live: LiveOptions | None) -> Session:
         """A session for one live stream. ConfigError for what it cannot do."""
@@ -140,6 +142,4 @@ class TakingTurns:
     ) -> Generator[str, None, None]:
         """Continue a text."""
         with self._turn:
-            yield from self._llm.complete(
-                prompt, max_tokens=max_tokens, stop=stop, grammar=grammar
-            )
+            yield from self._llm.complete(prompt, max_tokens=max_tokens, stop=stop, grammar=grammar)

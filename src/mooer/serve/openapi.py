@@ -89,9 +89,7 @@ def _paths() -> Schema:
             "post": _call("Give its memory back", None, _json(_OBJECT), **_answers(403, 404, 409)),
         },
         "/health": {"get": _call("Whether the process lives", None, _json(_OBJECT))},
-        "/ready": {
-            "get": _call("Whether it can work", None, _json(_OBJECT), **_answers(503))
-        },
+        "/ready": {"get": _call("Whether it can work", None, _json(_OBJECT), **_answers(503))},
         "/metrics": {
             "get": _call("Numbers for Prometheus", None, {"text/plain": {"schema": _TEXT}})
         },
@@ -175,7 +173,9 @@ _HEARING: Schema = {
     "url": _of("string", "its address instead, where the server fetches addresses"),
     "model": _of("string", "one of /v1/models; the first where it is missing"),
     "prompt": _of("string", "text in whose style and spelling to go on"),
-    "temperature": _of("number", "of further tries where a text looks invented", minimum=0, maximum=1),
+    "temperature": _of(
+        "number", "of further tries where a text looks invented", minimum=0, maximum=1
+    ),
     "language": _of("string", "spoken language; found out where it is missing"),
     "stream": _FLAG | {"description": "deltas as server-sent events"},
     "keywords": _of("array", "names and terms to expect", items=_TEXT),

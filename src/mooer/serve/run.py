@@ -10,7 +10,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,20 +38,37 @@ _DRAIN_STEP_S = 0.05
 class Protocol(HttpToolsProtocol):
     """HTTP that does not wait for ever for one who connects and says nothing."""
 
+    _overdue: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait."""
+        """Wait for the first request."""
         super().connection_made(transport)
-        self._overdue = asyncio.get_running_loop().call_later(_HEADERS_S, transport.abort)
+        self._await_headers()
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of its headers."""
+        self._await_headers()
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The request has come."""
-        self._overdue.cancel()
+        """They have come."""
+        self._stop_waiting()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing to wait for."""
-        self._overdue.cancel()
+        """There is nothing to wait for."""
+        self._stop_waiting()
         super().connection_lost(exc)
+
+    def _await_headers(self) -> None:
+        self._stop_waiting()
+        loop = asyncio.get_running_loop()
+        self._overdue = loop.call_later(_HEADERS_S, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
 
 
 class Server(uvicorn.Server):
@@ -86,10 +103,11 @@ def serve(settings: Settings) -> None:
             settings = replace(settings, metrics_dir=Path(folder))
         if settings.workers > 1 and settings.threads is None:
             settings = replace(settings, threads=max(1, usable_cores() // settings.workers))
-        config = configure(settings)
+        config = configure(settings, logs=_logging())
         if settings.workers == 1:
             server = Server(config)
-            server.run()
+            with suppress(SystemExit):  # uvicorn's way to say that the port is taken
+                server.run()
             if not server.started:
                 raise ConfigError(
                     f"the server did not start on {settings.bind_host}:{settings.port}: take "
@@ -104,8 +122,10 @@ def serve(settings: Settings) -> None:
         Multiprocess(config, target=Server(config).run, sockets=[socket]).run()
 
 
-def configure(settings: Settings, load: Load | None = None) -> uvicorn.Config:
-    """What uvicorn is told; `load` takes the place of the house's."""
+def configure(
+    settings: Settings, load: Load | None = None, *, logs: dict[str, Any] | None = None
+) -> uvicorn.Config:
+    """What uvicorn is told; `load` takes the place of the house's, `logs` is a `dictConfig`."""
     limits, tls = settings.limits, settings.tls
     most = limits.max_running + limits.max_waiting + limits.max_sessions + 64
     if tls is not None:
@@ -119,13 +139,13 @@ def configure(settings: Settings, load: Load | None = None) -> uvicorn.Config:
         port=settings.port,
         workers=settings.workers,
         http=Protocol,
-        ws="websockets",
+        ws="websockets-sansio",  # the other is of an API that websockets gives up
         ws_max_size=_WS_MAX_BYTES,
         ws_ping_interval=_WS_PING_S,
         ws_ping_timeout=_WS_PING_S,
         loop="asyncio",
         lifespan="on",
-        log_config=_logging(),
+        log_config=logs,
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.proxies),
@@ -150,7 +170,7 @@ def _logging() -> dict[str, Any]:
         "formatters": {"line": line},
         "handlers": {"stderr": out},
         "loggers": {
-            "mooer": {"handlers": ["stderr"], "level": level, "propagate": False},
-            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+            "mooer": {"handlers": ["stderr"], "level": level},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING"},
         },
     }

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from mooer.engines.whisper import Samples, Whisper
 from mooer.infer.answering import Answered, Answerer
 from mooer.infer.drafted import DraftedRecognizer
@@ -67,6 +69,7 @@ class SharedWhisper:
         self._recognizer = recognizer
         self.crew = recognizer.engine_for(None)  # of one thread each
         self._alone = recognizer.engine
+        self._alone.encode(np.zeros(16_000, np.float32))  # `engine_for` has put its weights away
         self._batcher = Batcher[Chunk, Heard](
             self._decode,
             workers=max(1, self.crew.workers),

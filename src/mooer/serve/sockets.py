@@ -30,6 +30,7 @@ MAX_FRAME_BYTES = 1 << 20  # half a minute of samples; a frame should be a tenth
 MAX_WAITING = 512  # messages that a reader has not taken
 MAX_WRONG = 20  # messages that make no sense, until the stream is ended
 _CLOSE_S = 5.0  # for a last message to one who may not read
+_CANCEL_S = 5.0  # longer than a step of hearing, which is waited for
 _REASON_BYTES = 120  # a control frame holds 125, two of them the code
 
 Message = dict[str, Any]
@@ -179,9 +180,12 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        left = set(tasks)
+        while left:  # before Python 3.12 wait_for may swallow a cancellation
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_CANCEL_S)
+        await asyncio.gather(*tasks, return_exceptions=True)  # they are heard, and not logged
 
 
 def read_message(data: str) -> Message:

@@ -18,9 +18,18 @@ from mooer.store import fetch
 from mooer.text import is_cjk
 
 # Voices that OpenAI's clients have built in: each is one of the speaker's own, by its place.
-OPENAI_VOICES = (
-    "alloy ash ballad coral echo fable nova onyx sage shimmer verse marin cedar".split()
+OPENAI_VOICES: tuple[str, ...] = (
+    "alloy",
+    "ash",
+    "ballad",
+    "coral",
+    "echo",
+    "fable",
+    "nova",
+    "onyx",
+    "sage",
 )
+OPENAI_VOICES += ("shimmer", "verse", "marin", "cedar")
 _SENTENCE_END = re.compile(r"(?<=[。！？!?；;…\n])|(?<=[.])(?=\s)")
 _FIRST_CHARS, _MORE_CHARS = 12, 60  # a piece is at least so long: the first, for quick sound
 _PAUSE_S = 0.25
@@ -49,7 +58,7 @@ class SpeakerEngine:
         return voice
 
     def speak(self, job: Job, text: str, voice: Voice, speed: float) -> Iterator[Samples]:
-        """Samples [T] at `rate_hz`, sentence by sentence. DecodeError if there is nothing to say."""
+        """Samples [T] at `rate_hz` by sentences. DecodeError if there is nothing to say."""
         has_spoken = False
         pause = np.zeros(int(_PAUSE_S * self.rate_hz), np.float32)
         for piece in sentences_of(text):

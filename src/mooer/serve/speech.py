@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mooer.serve.encoders import MEDIA_TYPES, encoder_for
@@ -19,7 +19,7 @@ from mooer.serve.fields import choice, number_of, text_of
 from mooer.serve.jobs import Job
 from mooer.serve.speakers import OPENAI_VOICES, SpeakerEngine
 from mooer.serve.state import State
-from mooer.serve.streams import NO_BUFFER, SSE, begun, event, in_turn, telling_errors
+from mooer.serve.streams import NO_BUFFER, SSE, Streamed, begun, event, in_turn, telling_errors
 from mooer.serve.uploads import read_json
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0  # of the speaker; OpenAI's range is wider
@@ -48,8 +48,8 @@ def routes(state: State) -> list[Route]:
         spoken = await begun(request, job, spoken_file(state, job, wanted))
         if wanted.by_events:
             events = telling_errors(request, _events(spoken))
-            return StreamingResponse(events, media_type=SSE, headers=NO_BUFFER)
-        return StreamingResponse(
+            return Streamed(events, media_type=SSE, headers=NO_BUFFER)
+        return Streamed(
             spoken, media_type=MEDIA_TYPES[wanted.format], headers={"x-accel-buffering": "no"}
         )
 

@@ -35,9 +35,7 @@ class State:
     def job(self, connection: HTTPConnection) -> Job:
         """The work of one request, with the deadline of the settings."""
         limits = self.settings.limits
-        return Job(
-            caller_of(connection), limits.deadline_s, max_duration_s=limits.max_duration_s
-        )
+        return Job(caller_of(connection), limits.deadline_s, max_duration_s=limits.max_duration_s)
 
 
 def make_state(settings: Settings, load: Load) -> State:

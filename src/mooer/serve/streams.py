@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar
 
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from mooer.serve.errors import told
 from mooer.serve.jobs import Job, StoppedError
@@ -68,13 +70,17 @@ async def begun(
 ) -> AsyncGenerator[T, None]:
     """The same generator once its first piece is there, so that what fails at once is a status."""
     try:
-        first = await when_there(request, job, found.__anext__())
-    except StopAsyncIteration:
-        return _rest(found)
+        first = await when_there(request, job, _next(found))
     except BaseException:
         await found.aclose()
         raise
-    return _rest(found, first)
+    return _rest(found, *first)
+
+
+async def _next(found: AsyncGenerator[T, None]) -> list[T]:
+    async for one in found:
+        return [one]
+    return []
 
 
 async def _rest(found: AsyncGenerator[T, None], *first: T) -> AsyncGenerator[T, None]:
@@ -95,9 +101,19 @@ async def collected(request: Request, job: Job, found: AsyncGenerator[T, None]) 
     return await when_there(request, job, all_of_it())
 
 
-async def telling_errors(
-    request: Request, events: AsyncGenerator[str, None]
-) -> AsyncIterator[str]:
+class Streamed(StreamingResponse):
+    """A response in pieces, whose source is closed when it ends, however it does."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            source: Any = self.body_iterator
+            await source.aclose()
+
+
+async def telling_errors(request: Request, events: AsyncGenerator[str, None]) -> AsyncIterator[str]:
     """Events, the last of which says what failed, if something did."""
     async with aclosing(events):
         try:

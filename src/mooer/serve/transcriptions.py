@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from mooer.serve.asking import Asked, read_asked
@@ -29,6 +29,7 @@ from mooer.serve.state import State, request_id_of
 from mooer.serve.streams import (
     NO_BUFFER,
     SSE,
+    Streamed,
     begun,
     collected,
     event,
@@ -70,7 +71,7 @@ async def answer(state: State, request: Request, task: str) -> Response:
             heard = await begun(request, job, heard)
             file, form.file = form.file, None  # it stays open as long as the stream
             events = telling_errors(request, _events(heard, asked, state, request, file))
-            return StreamingResponse(events, media_type=SSE, headers=NO_BUFFER)
+            return Streamed(events, media_type=SSE, headers=NO_BUFFER)
         *_, transcript = await collected(request, job, heard)
     assert isinstance(transcript, Transcript)
     _note(state, request, transcript)

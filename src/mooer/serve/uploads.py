@@ -93,7 +93,9 @@ async def body_of(request: Request, max_bytes: int, idle_s: float) -> AsyncItera
             message = await asyncio.wait_for(request.receive(), idle_s)
         except asyncio.TimeoutError:
             raise ApiError(
-                408, f"nothing came for {idle_s:.0f} s: send the body without a pause", code="stalled"
+                408,
+                f"nothing came for {idle_s:.0f} s: send the body without a pause",
+                code="stalled",
             ) from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -121,7 +123,7 @@ def _boundary(request: Request) -> bytes:
 
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary: bytes = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not 0 < len(boundary) <= 256:
+    if kind != b"multipart/form-data" or not 0 < len(boundary) <= 70:
         raise wrong(
             "file",
             "the body must be multipart/form-data with the recording in the field file",
