@@ -51,6 +51,19 @@ def test_a_stream_of_deltas(live):
     assert "".join(one.get("delta", "") for one in events) == events[-1]["text"]
 
 
+def test_a_streamed_verbose_json_has_segments_with_words(live):
+    fields = {"timestamp_granularities[]": ["word", "segment"], "rich": "false"}
+    answer = live.transcribe(stream="true", response_format="verbose_json", **fields)
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line]
+    segment, delta, done = events
+    assert segment["type"] == "transcript.text.segment"
+    assert (segment["text"], segment["language"]) == (delta["delta"], "en")
+    assert [word["word"] for word in segment["words"]] == ["four"] * 4
+    assert all(word["start"] < word["end"] for word in segment["words"])
+    assert all(0 < word["probability"] <= 1 for word in segment["words"])
+    assert (done["duration"], done["text"]) == (4.0, segment["text"])
+
+
 @pytest.mark.parametrize(
     ("data", "fields", "status", "code"),
     [
