@@ -51,8 +51,8 @@ def transcribe_whole(
     """All of one input. AudioError if it cannot be read.
 
     ConfigError for a standard input that would have to be read twice; an open file is sought back
-    to where it stood. Numbers are written in
-    digits last, since segments are divided between speakers at the words that were said.
+    to where it stood. Numbers are written in digits last, since segments are divided between
+    speakers at the words that were said.
     """
     if extras.aligner is not None and source == "-":
         raise ConfigError(

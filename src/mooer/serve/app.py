@@ -7,15 +7,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from importlib import import_module
+from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Router
 
 from mooer.serve.engines import Load, shows_failure
-from mooer.serve.errors import ApiError
 from mooer.serve.guard import Guard
 from mooer.serve.settings import Settings
 from mooer.serve.state import State, make_state
@@ -50,7 +46,7 @@ def make_app(settings: Settings, load: Load | None = None) -> Guard:
         routes += import_module(f"mooer.serve.{name}").routes(state)
 
     @contextlib.asynccontextmanager
-    async def life(app: Starlette) -> AsyncIterator[None]:
+    async def life(app: Any) -> AsyncIterator[None]:
         if settings.warm:
             with contextlib.suppress(Exception):  # said in the log; /ready and requests tell it too
                 await state.engines.warm()
@@ -63,11 +59,8 @@ def make_app(settings: Settings, load: Load | None = None) -> Guard:
             state.workers.close()
             await state.engines.close()
 
-    app = Starlette(
-        routes=routes,
-        exception_handlers={HTTPException: _plain_error},
-        lifespan=life,
-    )
+    # Not a Starlette: that would answer errors itself, before the guard sees them.
+    app = Router(routes, lifespan=life)
     return Guard(app, state)  # outside of all of it, beside the server itself
 
 
@@ -82,14 +75,3 @@ async def _keep(state: State) -> None:
             if not shows_failure(error):
                 raise
             logger.error("%s", error)
-
-
-async def _plain_error(request: Request, error: Exception) -> Response:
-    """Of a path or a method that is not there."""
-    assert isinstance(error, HTTPException)
-    sentences = {
-        404: "there is no such address here: /docs lists what there is",
-        405: f"{request.method} is not what this address takes: /docs lists what it does",
-    }
-    text = sentences.get(error.status_code, str(error.detail))
-    return ApiError(error.status_code, text, code="not_found").response()

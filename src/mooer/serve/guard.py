@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,6 +55,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        scope["app"] = self  # so that a route that is not there is an exception, not an answer
         asked = Headers(scope=scope).get("x-request-id", "")
         plain = asked.isascii() and asked.replace("-", "").isalnum() and len(asked) <= 64
         scope[REQUEST_ID] = asked if plain else secrets.token_hex(8)
@@ -133,7 +135,7 @@ class Guard:
 
     async def _tell(self, error: Exception, scope: Scope, watched: _Watched) -> None:
         """Answer with an error, if nothing was answered yet; a bug goes to the log."""
-        answer = told(error)
+        answer = _told_of_route(error, scope) if isinstance(error, HTTPException) else told(error)
         if answer.status >= 500:
             level = logging.ERROR if answer.status == 500 else logging.WARNING
             is_bug = answer.code == "internal_error"
@@ -210,6 +212,16 @@ class _Watched:
         transport: Any = getattr(getattr(self._send, "__self__", None), "transport", None)
         if transport is not None:
             transport.abort()
+
+
+def _told_of_route(error: HTTPException, scope: Scope) -> ApiError:
+    """Of a path or a method that is not there."""
+    sentences = {
+        404: "there is no such address here: /docs lists what there is",
+        405: f"{scope.get('method')} is not what this address takes: /docs lists what it does",
+    }
+    text = sentences.get(error.status_code, str(error.detail))
+    return ApiError(error.status_code, text, code="not_found")
 
 
 def _route_of(scope: Scope) -> str:
