@@ -49,7 +49,8 @@ class LoudWhisper:
 
     def encode(self, samples, window_s=None):
         duration_s = len(samples) / 16_000
-        loud = float(np.abs(samples)[np.abs(samples) > 0.005].mean()) if len(samples) else 0.0
+        heard = np.abs(samples)[np.abs(samples) > 0.005]
+        loud = float(heard.mean()) if len(heard) else 0.0
         return Encoded(round(20 * loud), window_s or window_for(duration_s), duration_s)
 
     def detect_language(self, encoded):

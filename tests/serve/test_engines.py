@@ -16,9 +16,9 @@ from mooer.serve.metrics import Metrics
 ANNA = Caller("anna")
 
 
-def make(models=None, **options):
-    models = models or Models()
-    return Engines(settings(**options), Metrics(), models), models
+def make(**options):
+    fakes = Models()
+    return Engines(settings(**options), Metrics(), fakes), fakes
 
 
 def test_a_model_is_loaded_once_for_all_who_ask():

@@ -34,8 +34,10 @@ def test_several_callers_share_a_batch_and_each_has_its_own_text():
     shared, whisper, sizes = make()
     whisper.gate.clear()
     with ThreadPoolExecutor(8) as pool:
-        found = [pool.submit(transcribe, shared, i / 10) for i in range(2, 9)]
-        until(lambda: shared._batcher.num_waiting == 6)  # and one is being decoded
+        found = [pool.submit(transcribe, shared, 0.2)]
+        until(lambda: whisper.batches)
+        found += [pool.submit(transcribe, shared, i / 10) for i in range(3, 9)]
+        until(lambda: shared._batcher.num_waiting == 6)
         whisper.gate.set()
         for i, future in zip(range(2, 9), found, strict=True):
             assert set(future.result(10).text.split()) == {WORDS[i]}
