@@ -35,6 +35,7 @@ MAX_S = 30.0  # of sound at a time
 MIN_S = 0.1  # of sound, or silence is added: less than a frame of the encoder's window
 _SMOOTH_FRAMES = 15  # over which the scores of events are averaged: 0.3 s
 _JOIN_S = 0.5  # a shorter pause within an event is none
+_MIN_EVENT_S = 0.1  # what is shorter is none, unless there is no more to hear
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,8 @@ def spans(
                 begin = stretches.pop()[0]  # noqa: PLW2901
             stretches.append((begin, end))
         for begin, end in stretches:
+            if (end - begin) * frame_s < min(_MIN_EVENT_S, len(frames) * frame_s):
+                continue
             highest = round(float(smooth[begin:end].max()), 4)
             found.append(Event(round(begin * frame_s, 3), round(end * frame_s, 3), name, highest))
     return tuple(sorted(found, key=lambda event: (event.start_s, event.name)))
