@@ -13,7 +13,7 @@ machine would feel, with nothing else running on it.
 - last: to when the shown text last changed at that word
 - changed: share of words in whose place something else was shown before, or that went away again
 - error: WER or CER of what the session said; offline: of `Model.transcribe` on the same sound, for
-  a CTC model of its greedy text of each whole clip
+  a CTC model of its steady text of each whole clip
 - CPU: seconds of processor time a second of sound, all threads together
 
 Ends of words are those of the labels where a set has them, else those of the offline words; words
