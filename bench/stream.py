@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables import table
 
 import mooer
 from mooer.audio.wave import SAMPLE_RATE_HZ, read_wave
@@ -296,14 +297,6 @@ def rows_of(args: Args, name: str) -> list[Row]:
         row["samples"] = read_wave(str(manifest.parent / row["audio"]), max_s=args.max_s)
         row["whole"] = not args.max_s or row["duration"] <= args.max_s
     return rows
-
-
-def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    print("| " + " | ".join(header) + " |")
-    print("|" + " --- |" * len(header))
-    for line in lines:
-        print("| " + " | ".join(map(str, line)) + " |", flush=True)
-    print(flush=True)
 
 
 if __name__ == "__main__":
