@@ -23,12 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables import table
 
 import mooer
 from mooer.audio.wave import open_wave, read_wave
@@ -77,14 +78,6 @@ def rows_of(args: Args, name: str) -> list[Row]:
     for row in rows:
         row["audio"] = str(manifest.parent / row["audio"])
     return rows[: args.limit]
-
-
-def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    print("| " + " | ".join(header) + " |")
-    print("|" + " --- |" * len(header))
-    for line in lines:
-        print("| " + " | ".join(map(str, line)) + " |", flush=True)
-    print(flush=True)
 
 
 # --- times of words -----------------------------------------------------------------------------

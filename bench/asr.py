@@ -20,11 +20,12 @@ import tempfile
 import time
 import wave
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables import table
 
 import mooer
 from mooer.audio.wave import read_wave
@@ -156,14 +157,6 @@ def compare(
             note = "" if name == base else f"{low:+.2f} … {high:+.2f}"
             found[name][language] = 100 * sum(errors) / sum(lengths), note
     return found
-
-
-def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    print("| " + " | ".join(header) + " |")
-    print("|" + " --- |" * len(header))
-    for line in lines:
-        print("| " + " | ".join(map(str, line)) + " |")
-    print(flush=True)
 
 
 def race(

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import soxr
+from tables import table
 
 import mooer
 from mooer.audio.augment import Floats, Rng, add_noise, change_speed, coloured_noise, fit_noise
@@ -102,15 +103,6 @@ def watch(things: Sequence[T], what: str) -> Iterator[T]:
         if done % max(1, len(things) // 10) == 0 or done == len(things):
             taken = f"{time.monotonic() - began:.0f} s"
             print(f"{what}: {done} of {len(things)}, {taken}", file=sys.stderr, flush=True)
-
-
-def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    """Each line as soon as it is there."""
-    print("| " + " | ".join(header) + " |")
-    print("|" + " --- |" * len(header), flush=True)
-    for line in lines:
-        print("| " + " | ".join(map(str, line)) + " |", flush=True)
-    print(flush=True)
 
 
 def count(args: Args, row: Row, samples: Floats | None = None) -> list[Counts]:

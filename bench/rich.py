@@ -2,7 +2,7 @@
 
     python bench/rich.py means --clips runs/rich/clips/clips.jsonl --out runs/rich/bench
     python bench/rich.py layers --clips … --out …      # logistic regression on means, by layer
-    python bench/rich.py labels --clips … --out … --folds runs/rich/folds    # and PNGs
+    python bench/rich.py labels --clips … --out … --folds runs/rich/labels    # and PNGs
     python bench/rich.py text --model rich-mini --shared ../shared
 
 `labels` hears every clip through the model of the fold that left its speaker or source out
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--clips", type=Path, default=Path("runs/rich/clips/clips.jsonl"))
-    parser.add_argument("--folds", type=Path, default=Path("runs/rich/folds"))
+    parser.add_argument("--folds", type=Path, default=Path("runs/rich/labels"))
     parser.add_argument("--out", type=Path, default=Path("runs/rich/bench"))
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", default="rich-mini", help="a name of the catalog, or a folder")
@@ -223,8 +223,8 @@ def hear_all(args: Args, clips: Sequence[Utterance]) -> dict[str, dict[str, Any]
         return {row["id"]: row for row in rows}
     found = {}
     for fold in sorted({one.extra["fold"] for one in clips}):
-        model = Rich(args.folds / str(fold) / "run" / "last", folder_of(args.encoder),
-                     num_threads=args.threads)  # fmt: skip
+        folder = args.folds / str(fold)
+        model = Rich(folder, folder_of(args.encoder), num_threads=args.threads)
         config = model._labeller.config
         others = [i for i, event in enumerate(config.events) if event != "speech"]
         for one in (one for one in clips if one.extra["fold"] == fold):

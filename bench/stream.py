@@ -13,7 +13,7 @@ machine would feel, with nothing else running on it.
 - last: to when the shown text last changed at that word
 - changed: share of words in whose place something else was shown before, or that went away again
 - error: WER or CER of what the session said; offline: of `Model.transcribe` on the same sound, for
-  a CTC model of its greedy text of each whole clip
+  a CTC model of its steady text of each whole clip
 - CPU: seconds of processor time a second of sound, all threads together
 
 Ends of words are those of the labels where a set has them, else those of the offline words; words
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables import table
 
 import mooer
 from mooer.audio.wave import SAMPLE_RATE_HZ, read_wave
@@ -296,14 +297,6 @@ def rows_of(args: Args, name: str) -> list[Row]:
         row["samples"] = read_wave(str(manifest.parent / row["audio"]), max_s=args.max_s)
         row["whole"] = not args.max_s or row["duration"] <= args.max_s
     return rows
-
-
-def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    print("| " + " | ".join(header) + " |")
-    print("|" + " --- |" * len(header))
-    for line in lines:
-        print("| " + " | ".join(map(str, line)) + " |", flush=True)
-    print(flush=True)
 
 
 if __name__ == "__main__":

@@ -256,3 +256,17 @@ def test_files_are_exact():
 def test_options_that_no_cue_could_obey_are_refused(wrong):
     with pytest.raises(ConfigError):
         SubtitleOptions(**wrong)
+
+
+def test_what_is_not_sure_is_not_written():
+    unsure = Segment(
+        0.0,
+        2.0,
+        "Well.",
+        "en",
+        emotion=Label("sad", 0.79),
+        events=(Event(0.0, 1.0, "sneeze", 0.59),),
+    )
+    assert to_txt([unsure], SubtitleOptions(tags="words")) == "[en] Well.\n"
+    sure = replace(unsure, emotion=Label("sad", 0.8), events=(Event(0.0, 1.0, "sneeze", 0.6),))
+    assert to_txt([sure], SubtitleOptions(tags="words")) == "[en] [sad] [sneeze 0.0-1.0] Well.\n"

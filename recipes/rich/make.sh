@@ -25,22 +25,15 @@ done
 # 2. The speller.
 "$mooer" train recipes/rich-mini.yaml --out $run/speller --resume
 
-# 3. Clips with labels, and what the first layers of the encoder hear of them.
+# 3. Clips with labels.
 [ -e $run/clips/clips.jsonl ] ||
     "$python" recipes/rich/clips.py --data "$SHARED/data" --synth "$SHARED/synth" --out $run/clips
-"$mooer" data encode $run/clips/clips.jsonl --layers 4 --variants 2 --out $run/label-frames
-"$python" recipes/rich/folds.py --frames $run/label-frames/manifest.jsonl --out $run/folds
 
 # 4. A labeller for each fold, whose speakers and sources it does not hear, and one of everything.
-for fold in 0 1 2 3 4 5; do
-    "$mooer" train recipes/rich/labels.yaml --out $run/folds/$fold/run --resume \
-        --data.train.0.manifest $run/folds/$fold/train.jsonl
-done
-"$mooer" train recipes/rich/labels.yaml --out $run/labeller --resume
+"$python" recipes/rich/labels.py --clips $run/clips/clips.jsonl --out $run/labels
 
 # 5. What ships: everything that runs without torch.
-for part in speller labeller; do
-    mkdir -p $run/rich-mini/$part
-    cp $run/$part/last/rich.yaml $run/$part/last/$part.safetensors $run/rich-mini/$part/
-done
-cp $run/speller/last/units.txt $run/rich-mini/speller/
+mkdir -p $run/rich-mini/speller $run/rich-mini/labeller
+cp $run/speller/last/rich.yaml $run/speller/last/speller.safetensors $run/speller/last/units.txt \
+    $run/rich-mini/speller/
+cp $run/labels/all/* $run/rich-mini/labeller/

@@ -21,6 +21,7 @@ class PlayedCtc:
 
     frame_s = 0.02
     blank = 0
+    change_cost = 0.5
 
     def __init__(self, units=UNITS, doubt=0.0):
         self.units = units

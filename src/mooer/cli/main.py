@@ -80,7 +80,7 @@ def with_values(arguments: list[str]) -> list[str]:
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     found: list[str] = []
-    for argument, following in zip(arguments[:end], [*arguments[1:], ""], strict=False):
+    for argument, following in zip(arguments[:end], [*arguments, ""][1 : end + 1], strict=True):
         found.append(argument)
         if argument in OPTIONAL and not following.isdigit() and following != OPTIONAL[argument]:
             found.append(OPTIONAL[argument])

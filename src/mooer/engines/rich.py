@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.config import read_yaml
-from mooer.engines.rich_heads import Heard, LabellerHead, SpellerHead
+from mooer.engines.rich_heads import Heard, LabellerHead, RegressionHead, SpellerHead
 from mooer.engines.whisper_encoder import FRAME_MS, WhisperEncoder
 from mooer.errors import ModelError
 from mooer.tasks.rich import RichConfig
@@ -35,6 +35,7 @@ MAX_S = 30.0  # of sound at a time
 MIN_S = 0.1  # of sound, or silence is added: less than a frame of the encoder's window
 _SMOOTH_FRAMES = 15  # over which the scores of events are averaged: 0.3 s
 _JOIN_S = 0.5  # a shorter pause within an event is none
+_MIN_EVENT_S = 0.1  # what is shorter is none, unless there is no more to hear
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Rich:
         self._encoders: dict[int, WhisperEncoder] = {}
         self.units: Units | None = None
         self._speller: SpellerHead | None = None
-        self._labeller: LabellerHead | None = None
-        self._layers: dict[str, int] = {}
+        self._labeller: LabellerHead | RegressionHead | None = None
+        self._layers: dict[str, tuple[int, ...]] = {}
         parts = [p for p in (folder, folder / "speller", folder / "labeller") if _is_part(p)]
         for part in parts:
             self._read(part)
@@ -91,12 +92,16 @@ class Rich:
             width = self._encoder(config.layers).width
             path = folder / "speller.safetensors"
             self._speller = SpellerHead(path, config.speller, width, len(self.units))
-            self._layers["speller"] = config.layers
+            self._layers["speller"] = (config.layers,)
         if config.labeller is not None:
             width = self._encoder(config.layers).width
             path = folder / "labeller.safetensors"
             self._labeller = LabellerHead(path, config.labeller, width)
-            self._layers["labeller"] = config.layers
+            self._layers["labeller"] = (config.layers,)
+        if (regression := config.regression) is not None:
+            width = sum(self._encoder(layer).width for layer in regression.layers)
+            self._labeller = RegressionHead(folder / "labeller.safetensors", regression, width)
+            self._layers["labeller"] = regression.layers
 
     # --- spelling ---------------------------------------------------------------------------------
 
@@ -138,14 +143,19 @@ class Rich:
             raise ModelError("this rich model has no labeller: it spells alone")
         return self._labeller(self._frames(samples[: round(MAX_S * SAMPLE_RATE_HZ)], "labeller"))
 
+    def means(self, samples: Floats) -> Floats:
+        """What its regressions read of samples [T]: the mean [D] of the frames of their layers."""
+        found: Floats = self._frames(samples[: round(MAX_S * SAMPLE_RATE_HZ)], "labeller").mean(0)
+        return found
+
     # --- the encoder ------------------------------------------------------------------------------
 
     def _frames(self, samples: Floats, part: str) -> Floats:
-        encoder = self._encoder(self._layers[part])
+        encoders = [self._encoder(layer) for layer in self._layers[part]]
         missing = round(MIN_S * SAMPLE_RATE_HZ) - len(samples)
         heard = np.pad(samples, (0, missing)) if missing > 0 else samples
-        [frames] = encoder.encode([encoder.frontend(np.asarray(heard, np.float32))])
-        return frames
+        features = encoders[0].frontend(np.asarray(heard, np.float32))
+        return np.concatenate([one.encode([features])[0] for one in encoders], axis=1)
 
     def _encoder(self, layers: int) -> WhisperEncoder:
         if layers not in self._encoders:
@@ -178,6 +188,8 @@ def spans(
                 begin = stretches.pop()[0]  # noqa: PLW2901
             stretches.append((begin, end))
         for begin, end in stretches:
+            if (end - begin) * frame_s < min(_MIN_EVENT_S, len(frames) * frame_s):
+                continue
             highest = round(float(smooth[begin:end].max()), 4)
             found.append(Event(round(begin * frame_s, 3), round(end * frame_s, 3), name, highest))
     return tuple(sorted(found, key=lambda event: (event.start_s, event.name)))

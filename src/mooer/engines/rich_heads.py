@@ -1,4 +1,7 @@
-"""The heads of `mooer.models.rich` in numpy: frames in, log-probabilities and labels out."""
+"""Heads in numpy: frames in, log-probabilities and labels out.
+
+Those of `mooer.models.rich`, and those that `mooer.train.rich.regression` fits.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from numpy.typing import NDArray
 
 from mooer.errors import ModelError
 from mooer.store.safetensors import read_safetensors
-from mooer.tasks.rich import LabellerConfig, SpellerConfig
+from mooer.tasks.rich import LabellerConfig, RegressionConfig, SpellerConfig
 
 Floats = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
 
 _EPSILON = np.float32(1e-5)
+_EVENT_FRAMES = 51  # over which scores of events are averaged: 1 s
 
 
 class SpellerHead:
@@ -118,6 +122,45 @@ class LabellerHead:
         scores = _apply(silu(_apply(pooled, t, f"{place}.hidden")), t, f"{place}.out")
         found: Floats = np.exp(log_softmax(scores))[0]
         return found
+
+
+class RegressionHead:
+    """Frames [F, D] of all its layers to labels, by their mean; ModelError as `SpellerHead`."""
+
+    def __init__(self, path: Path, config: RegressionConfig, in_width: int) -> None:
+        shapes: Shapes = {}
+        for name, classes in config.classes.items():
+            shapes |= _linear(f"heads.{name}", in_width, len(classes))
+        shapes |= _linear("events", in_width, len(config.events))
+        self._t = read_checked(path, shapes, "labeller")
+        self.config = config
+
+    def __call__(self, frames: Floats) -> Heard:
+        """Probabilities; those of a frame are of the second around it. Of no frames, ModelError."""
+        if not len(frames):
+            raise ModelError("a labeller was given no frames: leave so short a recording out")
+        mean = frames.mean(0, keepdims=True)
+        classes = {
+            name: np.exp(log_softmax(_apply(mean, self._t, f"heads.{name}")))[0]
+            for name in self.config.classes
+        }
+        scores = _apply(frames, self._t, "events")
+        whole = scores.mean(0)
+        return Heard(classes, sigmoid(whole), sigmoid(running_mean(scores, _EVENT_FRAMES)))
+
+
+def running_mean(x: Floats, width: int) -> Floats:
+    """[F, C] over `width` frames around each, at the ends over what there is.
+
+    >>> running_mean(np.float32([[0], [3], [6]]), 3)[:, 0].tolist()
+    [1.5, 3.0, 4.5]
+    """
+    sums = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, 0, np.float64)])
+    places = np.arange(len(x))
+    low = np.maximum(places - width // 2, 0)
+    high = np.minimum(places + width // 2 + 1, len(x))
+    found: Floats = ((sums[high] - sums[low]) / (high - low)[:, None]).astype(np.float32)
+    return found
 
 
 def read_checked(path: Path, shapes: Shapes, what: str) -> dict[str, Floats]:

@@ -154,7 +154,8 @@ def match(shared: Mapping[tuple[str, str], float]) -> dict[str, str]:
     gain = np.zeros((size, size))
     for (a, b), seconds in shared.items():
         gain[left.index(a), right.index(b)] = seconds
-    pairs = zip(left, assignment(gain.max() - gain).tolist(), strict=False)
+    columns = assignment(gain.max() - gain)[: len(left)].tolist()
+    pairs = zip(left, columns, strict=True)
     return {a: right[column] for a, column in pairs if column < len(right)}
 
 

@@ -1,4 +1,4 @@
-"""A CTC model as the ear of a stream: its greedy units as words, or those of a search for hotwords.
+"""A CTC model as the ear of a stream: its steady units as words, or those of a search for hotwords.
 
 It is quick, knows neither capitals nor marks, and never invents a text.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mooer.decoding.alignment import align_words
-from mooer.decoding.ctc import CtcModel, Floats, Heard, greedy, prefix_search
+from mooer.decoding.ctc import CtcModel, Floats, Heard, prefix_search, steady
 from mooer.decoding.emissions import keep
 from mooer.decoding.hotwords import Hotword
 from mooer.engines.whisper import TimedWord
@@ -31,6 +31,11 @@ class Speller(CtcModel, Protocol):
         """Its units; None if it spells nothing."""
         ...
 
+    @property
+    def change_cost(self) -> float:
+        """What a change of class costs a steady path; 0 for a model that does not waver."""
+        ...
+
 
 def ctc_ear(
     model: Speller, *, language: str | None = None, hotwords: Sequence[Hotword] = ()
@@ -45,7 +50,7 @@ def ctc_ear(
     def listen(samples: Samples) -> tuple[list[TimedWord], str]:
         log_probs = model.log_probs(samples)
         if boost is None:
-            heard = greedy(log_probs, model.blank)
+            heard = steady(log_probs, model.blank, model.change_cost)
         else:
             best = prefix_search(log_probs, model.blank, scorers=[boost])[0]
             heard = timed_units(best.units, log_probs, model)

@@ -22,7 +22,7 @@ from mooer.infer.spelled import SpelledLine
 from mooer.transcript import Segment, Word
 
 NOT_IN_AUDIO = "not_in_audio"  # the warning of a segment that nobody says
-MIN_SCORE = -3.0  # mean of a segment's units, under which it is not what is said (docs/align.md)
+MIN_SCORE = -4.5  # mean of a segment's units, under which it is not what is said (docs/align.md)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class SentencePiece:
         held = bytearray()
         begun = False  # the space before the first word is not the speaker's
         kinds = [self.pieces[one].kind for one in ids]
-        for place, (one, following) in enumerate(zip(ids, [*kinds[1:], 0], strict=False)):
+        for place, (one, following) in enumerate(zip(ids, [*kinds, 0][1:], strict=True)):
             piece = self.pieces[one]
             if piece.kind == _BYTE:  # <0xE4>: bytes of a letter that is no piece
                 held.append(int(piece.text[3:-1], 16))

@@ -15,6 +15,9 @@ from typing import IO
 from mooer.store.web import SourceError
 
 BLOCK_BYTES = 1 << 20
+# What zipfile raises for a damaged archive; RuntimeError where a member is encrypted or packed in a
+# way that it does not know.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 def append_member(wheel: Path, member: str, out: IO[bytes], *, limit_bytes: int) -> int:
@@ -41,8 +44,7 @@ def append_member(wheel: Path, member: str, out: IO[bytes], *, limit_bytes: int)
             return done
     except KeyError as error:
         raise SourceError(f"{wheel.name} has no {member}") from error
-    # RuntimeError: the member is encrypted; NotImplementedError: packed in a way nobody knows.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise SourceError(f"{wheel.name} is damaged ({error})") from error
 
 

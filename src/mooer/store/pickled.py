@@ -15,7 +15,6 @@ import math
 import os
 import pickletools
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.errors import ModelError, listed
+from mooer.store.archive import DAMAGED
 
 Array = NDArray[Any]
 
@@ -71,7 +71,7 @@ def read_pickled(
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path} is no whole file of tensors ({reason}): fetch it again") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise ModelError(f"{path} is damaged ({error}): fetch it again") from None
 
 

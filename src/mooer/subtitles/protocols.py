@@ -29,6 +29,10 @@ class Named(Protocol):
     def name(self) -> str:
         """As `happy`."""
 
+    @property
+    def probability(self) -> float:
+        """From 0 to 1."""
+
 
 class TimedSound(Protocol):
     """An event: a sound with its times."""
@@ -44,6 +48,10 @@ class TimedSound(Protocol):
     @property
     def name(self) -> str:
         """As `laughter`."""
+
+    @property
+    def probability(self) -> float:
+        """From 0 to 1."""
 
 
 class TimedText(Protocol):

@@ -1,6 +1,7 @@
 """What is heard beside the words, as a reader sees it: [happy], [laughter 3.2-4.1], or emoji.
 
-What is to be expected is not written: a neutral or unknown emotion, and speech as an event.
+What is to be expected is not written: a neutral or unknown emotion, and speech as an event. Nor is
+an emotion or an event that is not told for sure; JSON has them all.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from mooer.subtitles.options import SubtitleOptions, clean
 from mooer.subtitles.protocols import TimedSound, TimedText
 
+_SURE_OF_EMOTION, _SURE_OF_EVENT = 0.8, 0.6  # probabilities
 _EXPECTED = frozenset({"neutral", "unknown", "speech", "und", ""})
 # All of them are wide on a screen and pictures by default, without a variation selector.
 _EMOJI = {
@@ -35,7 +37,10 @@ def language_tag(segment: TimedText, options: SubtitleOptions) -> str:
 
 def label_tags(segment: TimedText, options: SubtitleOptions) -> list[str]:
     """Tags of the emotion and the voice."""
-    labels = (segment.emotion, segment.gender, segment.age)
+    emotion = segment.emotion
+    if emotion is not None and emotion.probability < _SURE_OF_EMOTION:
+        emotion = None
+    labels = (emotion, segment.gender, segment.age)
     names = [label.name for label in labels if label is not None]
     if segment.overlap:
         names.append("overlap")
@@ -48,6 +53,8 @@ def event_tags(
     """Events and their tags, `[laughter]` or, `timed`, `[laughter 3.2-4.1]`."""
     found: list[tuple[TimedSound, str]] = []
     for event in segment.events or ():
+        if event.probability < _SURE_OF_EVENT:
+            continue
         times = f" {event.start_s:.1f}-{event.end_s:.1f}" if timed else ""
         if tag := _tag(event.name, options, times):
             found.append((event, tag))

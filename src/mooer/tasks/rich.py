@@ -6,6 +6,7 @@ those of OSUM.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mooer.errors import ConfigError
@@ -50,14 +51,32 @@ class LabellerConfig:
     smoothing: float = 0.1  # of labels
 
     def __post_init__(self) -> None:
-        for name, classes in self.classes.items():
-            if name not in HEADS:
-                raise ConfigError(f"unknown head {name!r}: there are {', '.join(HEADS)}")
-            if len(set(classes)) < max(2, len(classes)):
-                raise ConfigError(f"the head {name} needs two classes or more, each once")
+        _check_classes(self.classes)
         for name in self.weights:
             if name not in self.classes and name != "events":
                 raise ConfigError(f"a weight is given to {name!r}, which is no head")
+
+
+@dataclass(frozen=True)
+class RegressionConfig:
+    """Logistic regressions on the mean of the frames of several layers, side by side."""
+
+    layers: tuple[int, ...] = (1, 2, 3, 4)  # of the encoder, each under its last norm
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of some of HEADS
+    events: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_classes(self.classes)
+        if not self.layers or min(self.layers) < 1:
+            raise ConfigError(f"layers are numbers from 1 on, got {self.layers}")
+
+
+def _check_classes(classes: Mapping[str, Sequence[str]]) -> None:
+    for name, labels in classes.items():
+        if name not in HEADS:
+            raise ConfigError(f"unknown head {name!r}: there are {', '.join(HEADS)}")
+        if len(set(labels)) < max(2, len(labels)):
+            raise ConfigError(f"the head {name} needs two classes or more, each once")
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,10 @@ class RichConfig:
     layers: int = 6  # of the encoder beneath the heads
     speller: SpellerConfig | None = None
     labeller: LabellerConfig | None = None
+    regression: RegressionConfig | None = None  # a labeller that is fitted, not trained
 
     def __post_init__(self) -> None:
-        if self.speller is None and self.labeller is None:
+        if self.speller is None and self.labeller is None and self.regression is None:
             raise ConfigError("a rich model needs a speller or a labeller")
+        if self.labeller is not None and self.regression is not None:
+            raise ConfigError("labeller and regression tell the same: leave one out")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 
 from mooer.text.spoken_numbers import DIGITS, NUMBERS
 
@@ -43,7 +44,7 @@ def marks_by_pauses(words: Sequence[str], pauses_s: Sequence[float], language: s
         return [""] * len(words)
     comma, stop = _MARKS.get(language, (",", "."))
     marks: list[str] = []
-    for word, following, pause_s in zip(words, words[1:], pauses_s, strict=False):
+    for (word, following), pause_s in zip(pairwise(words), pauses_s, strict=True):
         inside = _is_number(word) and _is_number(following)
         is_comma = pause_s >= COMMA_S and not inside
         marks.append(_stop(word, stop) if pause_s >= STOP_S else comma if is_comma else "")
@@ -58,12 +59,12 @@ def capitalised(words: Sequence[str], marks: Sequence[str], language: str) -> li
     """
     if any(word != word.lower() for word in words):
         return list(words)
-    begins = [True, *(mark in (".", "?") for mark in marks)]
+    begins = [True, *(mark in (".", "?") for mark in marks)][:-1]
     return [
         word[:1].upper() + word[1:]
         if starts or (language == "en" and word.split("'")[0] == "i")
         else word
-        for word, starts in zip(words, begins, strict=False)
+        for word, starts in zip(words, begins, strict=True)
     ]
 
 
