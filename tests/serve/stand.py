@@ -162,9 +162,10 @@ class Live:
 
 
 @contextmanager
-def running(models=None, **options):
+def running(models=None, more_models=(), **options):
     """A live server; at the end nothing of it may be left."""
     models = models or Models()
+    options = {"models": ("fake", *more_models), **options}
     server = Server(configure(settings(**options), models))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -240,7 +240,7 @@ def test_a_recording_that_is_too_long_or_too_large():
 def test_a_model_that_is_gone_does_not_end_the_others(caplog):
     models = Models()
     models.broken = "fake-two"
-    with running(models, models=("fake", "fake-two")) as live:
+    with running(models, more_models=("fake-two",)) as live:
         answer = live.transcribe(model="fake-two")
         assert answer.status_code == 503
         assert "/secret" not in answer.text

@@ -59,6 +59,7 @@ def test_several_at_once_have_their_own_text(client, examples):
         assert wanted[name] in text
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by the client, not by us
 def test_a_translation(client, examples):
     with (examples / "zh.flac").open("rb") as file:
         text = client.audio.translations.create(model="whisper-1", file=file).text

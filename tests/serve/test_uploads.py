@@ -6,7 +6,7 @@ import os
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect, Request
 
@@ -57,6 +57,7 @@ def read(asked, settings=None):
     return asyncio.run(main())
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a machine may be busy
 @given(st.lists(st.integers(1, len(BODY) - 1), max_size=8))
 def test_a_form_is_the_same_in_whatever_pieces(cuts):
     places = [0, *sorted(set(cuts)), len(BODY)]

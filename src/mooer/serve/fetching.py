@@ -124,14 +124,14 @@ def _fetch(url: str, max_bytes: int) -> BinaryIO:
         try:
             headers = {"User-Agent": "mooer", "Accept": "*/*", "Accept-Encoding": "identity"}
             connection.request("GET", target, headers=headers)
-            answer = connection.getresponse()
-            place = answer.getheader("Location")
-            if answer.status in (301, 302, 303, 307, 308) and place:
-                url = urljoin(url, place)
-                continue
-            if answer.status != 200:
-                raise wrong("url", f"the address answers with status {answer.status}")
-            return _poured(answer, max_bytes, ends_at)
+            with connection.getresponse() as answer:
+                place = answer.getheader("Location")
+                if answer.status in (301, 302, 303, 307, 308) and place:
+                    url = urljoin(url, place)
+                    continue
+                if answer.status != 200:
+                    raise wrong("url", f"the address answers with status {answer.status}")
+                return _poured(answer, max_bytes, ends_at)
         except (OSError, http.client.HTTPException) as error:
             raise wrong("url", f"the address cannot be read ({type(error).__name__})") from None
         finally:

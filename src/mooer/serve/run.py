@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError
 from mooer.serve.app import make_app
+from mooer.serve.crew import Crew, has_parent
 from mooer.serve.engines import Load
 from mooer.serve.settings import Settings
 
@@ -72,7 +74,18 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server that says from where on it answers."""
+    """A server that says from where on it answers; as one of several, that it is alive."""
+
+    def __init__(self, config: uvicorn.Config, beat: Any = None) -> None:
+        super().__init__(config)
+        self._beat = beat
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if self._beat is not None:
+            self._beat.value += 1
+            self.should_exit = self.should_exit or not has_parent()
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: Any = None) -> None:
         """Open the port, once the first model is there."""
@@ -109,17 +122,28 @@ def serve(settings: Settings) -> None:
             with suppress(SystemExit):  # uvicorn's way to say that the port is taken
                 server.run()
             if not server.started:
-                raise ConfigError(
-                    f"the server did not start on {settings.bind_host}:{settings.port}: take "
-                    "another --port if that one is in use; the log says more"
-                )
+                raise _not_started(settings)
             return
-        from uvicorn.supervisors import Multiprocess
-
         make_app(settings)  # what is wrong with the settings is said here, once
-        socket = config.bind_socket()
-        logger.info("%d workers on port %d (ctrl-C ends them)", settings.workers, settings.port)
-        Multiprocess(config, target=Server(config).run, sockets=[socket]).run()
+        try:
+            place = config.bind_socket()
+        except SystemExit:
+            raise _not_started(settings) from None
+        with place:
+            port = place.getsockname()[1]
+            logger.info("%d workers on port %d (ctrl-C ends them)", settings.workers, port)
+            Crew(config, place, _work).run(settings.limits.drain_s)
+
+
+def _not_started(settings: Settings) -> ConfigError:
+    return ConfigError(
+        f"the server did not start on {settings.bind_host}:{settings.port}: take another --port if "
+        "that one is in use; the log says more"
+    )
+
+
+def _work(config: uvicorn.Config, place: socket.socket, beat: Any) -> None:
+    Server(config, beat).run([place])
 
 
 def configure(
