@@ -93,6 +93,15 @@ def test_what_fails_fails_alone():
             bad.result(5)
 
 
+def test_an_engine_that_forgets_one_does_not_end_the_thread():
+    forgetful = Batcher(lambda key, items: list(items)[:-1])
+    job = Job(Caller("anna"), 5)
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="0 results of 1"):
+            forgetful.map(job, "en", [1])
+    forgetful.close()
+
+
 def test_who_leaves_is_not_decoded():
     with Bench(max_batch=1) as bench:
         job = Job(Caller("anna"), 5)

@@ -164,6 +164,7 @@ def test_log_probabilities_come_if_asked_for():
     [
         ({"type": "response.create"}, "unsupported_event", "type"),
         ({"type": "session.update"}, "invalid_value", "session"),
+        ({"type": "session.update", "session": {"\n": 10**400}}, "unknown_parameter", None),
         ({"type": "session.update", "session": {"type": "realtime"}}, None, "session.type"),
         ({"type": "session.update", "session": {"voice": "ash"}}, "unknown_parameter", None),
         ({"type": "input_audio_buffer.append", "audio": "%%%"}, "invalid_audio", "audio"),

@@ -92,6 +92,9 @@ def test_the_file_has_no_name_on_the_disk(tmp_path):
         (form(*[(f"f{i}", b"", "") for i in range(80)]), None, 400),
         (form(("prompt", b"x" * 300_000, "")), None, 400),
         (b"--xyz\r\nX: " + b"y" * 20_000 + b"\r\n\r\nz\r\n--xyz--\r\n", None, 400),
+        (b"--xyz\r\n" + b"X: y\r\n" * 200 + b"\r\nz\r\n--xyz--\r\n", None, 400),
+        (BODY, "multipart/form-data; boundary*=utf-8''%E4%BD%A0", 400),
+        (BODY, "multipart/form-data; boundary*0*=x; boundary*1*=''%", 400),
         (form(("file", b"x" * 3_000_000, "a")), None, 413),
     ],
 )

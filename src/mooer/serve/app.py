@@ -59,8 +59,9 @@ def make_app(settings: Settings, load: Load | None = None) -> Guard:
             state.workers.close()
             await state.engines.close()
 
-    # Not a Starlette: that would answer errors itself, before the guard sees them.
-    app = Router(routes, lifespan=life)
+    # Not a Starlette: that would answer errors itself, before the guard sees them. And no redirect
+    # to what has no slash at its end: it would lead to whatever host the caller claims.
+    app = Router(routes, redirect_slashes=False, lifespan=life)
     return Guard(app, state)  # outside of all of it, beside the server itself
 
 

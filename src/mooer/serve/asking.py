@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from mooer.text import find_language
 GRANULARITIES = ("segment", "word")
 _MAX_PROMPT_CHARS = 4096
 _MAX_SPEAKERS = 30
+_NUMBER = re.compile(r"[0-9]{1,2}")
 _DIARIZING = ("gpt-4o-transcribe-diarize",)  # a model's name that says what is wanted
 
 
@@ -86,6 +88,8 @@ def _options(form: Form, task: str) -> RecognizeOptions:
     if len(prompt) > _MAX_PROMPT_CHARS:
         raise wrong("prompt", f"prompt has {len(prompt)} characters, at most {_MAX_PROMPT_CHARS}")
     hotwords = ", ".join(form.texts("keywords") or form.texts("hotwords"))
+    if len(hotwords) > _MAX_PROMPT_CHARS:
+        raise wrong("keywords", f"keywords are at most {_MAX_PROMPT_CHARS} characters together")
     script = form.text("script", "hans")
     if script not in ("hans", "hant"):
         raise wrong("script", "script is hans or hant")
@@ -125,7 +129,7 @@ def _speakers(form: Form, format: str) -> int | None:
         return 0 if format == "diarized_json" else None
     if given in ("true", "auto"):
         return 0
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:4]) <= _MAX_SPEAKERS):
+    if not (_NUMBER.fullmatch(given) and 1 <= int(given) <= _MAX_SPEAKERS):
         raise wrong("speakers", f"speakers is auto, or a number of 1 to {_MAX_SPEAKERS}")
     return int(given)
 

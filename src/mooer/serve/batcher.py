@@ -162,6 +162,8 @@ class Batcher(Generic[I, R]):
         """Decode a batch; if that fails, each by itself, so that one does not spoil the others."""
         try:
             found = self._decode(batch[0].key, [one.item for one in batch])
+            if len(found) != len(batch):  # raised further down it would end this thread
+                raise AssertionError(f"{len(found)} results of {len(batch)} items")
         except BaseException as error:
             if len(batch) == 1:
                 batch[0].future.set_exception(error)

@@ -33,6 +33,7 @@ from mooer.transcript import Word
 PROTOCOL = "mooer-captions"  # as a browser's subprotocol
 _START_S = 15.0
 _MAX_TEXT = 2000  # letters of a prompt, or of hotwords
+_MAX_NUMBER = 1_000_000  # beyond the range of any field
 _OPUS_BYTES_PER_S = 4_000.0
 
 
@@ -118,7 +119,7 @@ def _typed(key: str, value: Any, default: Any) -> Any:
     if value is None and default is None:
         return None
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(max(-_MAX_NUMBER, min(_MAX_NUMBER, value)))  # of any length in JSON
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         names = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
         raise wrong(key, f"{key} must be {names[kind]}")

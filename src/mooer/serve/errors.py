@@ -49,6 +49,7 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        allowed: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -56,6 +57,7 @@ class ApiError(Exception):
         self.param = param
         self.code = code
         self.retry_after_s = retry_after_s
+        self.allowed = allowed
 
     def body(self) -> dict[str, Any]:
         """The JSON that a client reads; of a stream, its last event."""
@@ -69,9 +71,11 @@ class ApiError(Exception):
         }
 
     def headers(self) -> Mapping[str, str]:
-        """Retry-After in whole seconds, and how a key is shown."""
+        """Retry-After in whole seconds, how a key is shown, and which methods there are."""
         if self.status == 401:
             return {"WWW-Authenticate": "Bearer"}
+        if self.allowed is not None:
+            return {"Allow": self.allowed}
         if self.retry_after_s is None:
             return {}
         return {"Retry-After": str(max(1, round(self.retry_after_s)))}

@@ -1,12 +1,39 @@
-"""Fields of a JSON body, each checked where it is read."""
+"""JSON objects of callers, bounded, and their fields, each checked where it is read."""
 
 from __future__ import annotations
 
-import math
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mooer.serve.errors import wrong
+from mooer.serve.errors import ApiError, wrong
+
+MAX_VALUES = 200_000  # far more than a conversation has; each takes much more memory than letters
+_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def object_of(data: str | bytes, what: str = "the body") -> dict[str, Any]:
+    """The JSON object in `data`. ApiError 400 if it is none, or one that nobody would send."""
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
+        if sum(map(text.count, ",:[{")) > MAX_VALUES:
+            raise ApiError(
+                400, f"{what} has more than {MAX_VALUES} values: send fewer", code="invalid_json"
+            )
+        found = json.loads(text)
+        if _HALF_LETTER.search(text):  # as many a whole letter begins
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise wrong(
+            None, f"{what} holds half of a letter (a lone surrogate): mend it", "invalid_json"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise wrong(None, f"{what} must be a JSON object: {reason}", "invalid_json") from None
+    if not isinstance(found, dict):
+        raise wrong(None, f"{what} must be a JSON object", "invalid_json")
+    return found
 
 
 def text_of(body: Mapping[str, Any], name: str, default: str = "") -> str:
@@ -24,9 +51,9 @@ def number_of(body: Mapping[str, Any], name: str, default: float, low: float, hi
     value = body.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong(name, f"{name} must be a number")
-    if not low <= value <= high:
+    if not low <= value <= high:  # nor what is not a number, nor infinite
         raise wrong(name, f"{name} must be {low:g} to {high:g}")
     return float(value)
 

@@ -46,6 +46,9 @@ class Guard:
     def __init__(self, app: ASGIApp, state: State) -> None:
         self._app = app
         self.state = self._state = state
+        self._addresses: dict[Any, str] = {  # as they were written down
+            route.endpoint: route.path for route in getattr(app, "routes", ())
+        }
         settings = state.settings
         self._cors = frozenset(settings.cors)
         self._hosts = frozenset(name.lower() for name in settings.hosts)
@@ -149,7 +152,7 @@ class Guard:
             await watched.refuse(answer)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _route_of(scope)
+        route = self._addresses.get(scope.get("endpoint"), "other")
         metrics = self._state.metrics
         metrics.add("mooer_requests_total", route=route, status=str(status))
         if scope["type"] == "http":
@@ -221,17 +224,8 @@ def _told_of_route(error: HTTPException, scope: Scope) -> ApiError:
         405: f"{scope.get('method')} is not what this address takes: /docs lists what it does",
     }
     text = sentences.get(error.status_code, str(error.detail))
-    return ApiError(error.status_code, text, code="not_found")
-
-
-def _route_of(scope: Scope) -> str:
-    """The address as it was written down, without what a caller put into it."""
-    if "endpoint" not in scope:
-        return "other"
-    route: str = scope["path"]
-    for name, value in scope.get("path_params", {}).items():
-        route = route.replace(str(value), f"{{{name}}}", 1)
-    return route
+    allowed = (error.headers or {}).get("Allow")
+    return ApiError(error.status_code, text, code="not_found", allowed=allowed)
 
 
 async def _nothing() -> Message:

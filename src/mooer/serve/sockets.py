@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from mooer.errors import AudioError
 from mooer.serve.callers import Caller
 from mooer.serve.errors import ApiError, told
+from mooer.serve.fields import object_of
 from mooer.serve.state import State, caller_of
 
 logger = logging.getLogger(__name__)
@@ -190,12 +191,8 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
 
 def read_message(data: str) -> Message:
     """A JSON object with a `type`. ApiError 400 for anything else."""
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:80]
-        raise ApiError(400, f"a text frame is a JSON object, not: {reason}") from None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+    message = object_of(data, "a text frame")
+    if not isinstance(message.get("type"), str):
         raise ApiError(400, 'a text frame is a JSON object with a "type"', param="type")
     return message
 

@@ -7,7 +7,6 @@ caller calls it is used for nothing but a message.
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 from starlette.requests import ClientDisconnect, Request
 
 from mooer.serve.errors import ApiError, wrong
+from mooer.serve.fields import object_of
 from mooer.serve.settings import MIB, Settings
 
 NAME = "the upload"
@@ -73,13 +73,7 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
     limits = settings.limits
     async for data in body_of(request, limits.max_body_bytes, limits.idle_s):
         parts.append(data)
-    try:
-        found = json.loads(b"".join(parts))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise wrong(None, "the body must be a JSON object", "invalid_json")
-    return found
+    return object_of(b"".join(parts))
 
 
 async def body_of(request: Request, max_bytes: int, idle_s: float) -> AsyncIterator[bytes]:
