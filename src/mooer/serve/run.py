@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError
@@ -26,51 +25,15 @@ from mooer.serve.app import make_app
 from mooer.serve.crew import Crew, has_parent
 from mooer.serve.engines import Load
 from mooer.serve.settings import Settings
+from mooer.serve.wire import Connection, Stream
 
 logger = logging.getLogger(__name__)
 
-_HEADERS_S = 20.0  # for the first request of a connection, up to the end of its headers
 _KEEP_ALIVE_S = 65  # longer than nginx keeps its side
 _BACKLOG = 512
 _WS_MAX_BYTES = 4 << 20  # a realtime event of base64; rooms refuse less with a sentence
 _WS_PING_S = 20.0
 _DRAIN_STEP_S = 0.05
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP that does not wait for ever for one who connects and says nothing."""
-
-    _overdue: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Wait for the first request."""
-        super().connection_made(transport)
-        self._await_headers()
-
-    def on_message_begin(self) -> None:
-        """Wait for the rest of its headers."""
-        self._await_headers()
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """They have come."""
-        self._stop_waiting()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """There is nothing to wait for."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _await_headers(self) -> None:
-        self._stop_waiting()
-        loop = asyncio.get_running_loop()
-        self._overdue = loop.call_later(_HEADERS_S, self.transport.abort)
-
-    def _stop_waiting(self) -> None:
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
 
 
 class Server(uvicorn.Server):
@@ -162,8 +125,8 @@ def configure(
         host=settings.bind_host,
         port=settings.port,
         workers=settings.workers,
-        http=Protocol,
-        ws="websockets-sansio",  # the other is of an API that websockets gives up
+        http=Connection,
+        ws=Stream,
         ws_max_size=_WS_MAX_BYTES,
         ws_ping_interval=_WS_PING_S,
         ws_ping_timeout=_WS_PING_S,
