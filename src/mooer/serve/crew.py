@@ -1,7 +1,8 @@
 """Several processes behind one port: one that dies, or stands still, is made anew.
 
-Each has the same socket, and the system gives a connection to whichever is free. A process that
-ends before it has ever answered is not made anew: what is wrong with it would be wrong again.
+Each has the same socket, and the system gives a connection to whichever is free. If a process ends
+before any of them has ever answered the crew gives up: what is wrong would be wrong again. Later on
+it tries again and again, in growing intervals, while the others work.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _STILL_S = 30.0  # without a turn of its event loop
 _POLL_S = 0.2
+_AGAIN_S, _MOST_AGAIN_S = 1.0, 30.0  # until one that did not start is tried again
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _spawn = multiprocessing.get_context("spawn")  # threads of models do not survive a fork
 
@@ -37,20 +39,25 @@ class Crew:
         self._place = place
         self._work = work
         self._num_told = 0  # to end
+        self._workers: list[_Worker] = []
+        self._has_answered = False
+        self._again_s = _AGAIN_S
 
     def run(self, drain_s: float) -> None:
         """Until told to end; then wait for what runs, or, told once more, do not.
 
-        ConfigError if a process cannot start.
+        ConfigError if no process can start.
         """
         with _told_by_signals(self._told):
-            workers = [self._new() for _ in range(self._config.workers)]
             try:
+                for _ in range(self._config.workers):
+                    self._workers.append(self._new())
                 while not self._num_told:
                     time.sleep(_POLL_S)
-                    workers = [self._kept(one) for one in workers]
+                    for place, one in enumerate(self._workers):
+                        self._keep(place, one)
             finally:
-                self._end(workers, drain_s)
+                self._end(drain_s)
 
     def _told(self) -> None:
         self._num_told += 1
@@ -58,24 +65,36 @@ class Crew:
     def _new(self) -> _Worker:
         return _Worker(self._config, self._place, self._work)
 
-    def _kept(self, worker: _Worker) -> _Worker:
-        """The worker, or another in its place."""
+    def _keep(self, place: int, worker: _Worker) -> None:
+        """See that there is a worker in a place. ConfigError if none has ever answered."""
+        self._has_answered = self._has_answered or worker.beat.value > 0
         if self._num_told or worker.is_well():
-            return worker
-        if not worker.beat.value:
+            return
+        if not self._has_answered:
             raise ConfigError("a worker ended before it could answer: the log says why")
-        logger.error("worker %s died or stood still: another takes its place", worker.process.pid)
-        worker.process.kill()
-        worker.process.join()
-        return self._new()
+        if not worker.ended_at:
+            logger.error("worker %s died or stood still: another comes", worker.process.pid)
+            worker.end()
+        if worker.beat.value:
+            self._again_s = _AGAIN_S
+        elif time.monotonic() - worker.ended_at < self._again_s:
+            return
+        else:
+            self._again_s = min(_MOST_AGAIN_S, 2 * self._again_s)
+        try:
+            self._workers[place] = self._new()
+        except OSError as error:  # no memory, no processes: the others work on
+            worker.ended_at = time.monotonic()
+            worker.beat.value = 0
+            logger.error("no worker can be started: %s", error)
 
-    def _end(self, workers: list[_Worker], drain_s: float) -> None:
-        for one in workers:
+    def _end(self, drain_s: float) -> None:
+        for one in self._workers:
             one.process.terminate()
         ends_at = time.monotonic() + drain_s + 10.0  # they let go of models too
-        while any(one.process.is_alive() for one in workers):
+        while any(one.process.is_alive() for one in self._workers):
             if self._num_told > 1 or time.monotonic() > ends_at:
-                for one in workers:
+                for one in self._workers:
                     one.process.kill()
             time.sleep(_POLL_S / 4)
 
@@ -87,6 +106,7 @@ class _Worker:
         self.beat = _spawn.RawValue("L", 0)
         self.process = _spawn.Process(target=_started, args=(work, config, place, self.beat))
         self.process.start()
+        self.ended_at = 0.0
         self._last = (0, time.monotonic())
 
     def is_well(self) -> bool:
@@ -97,6 +117,12 @@ class _Worker:
         elif time.monotonic() - at > _STILL_S:
             return False
         return self.process.is_alive()
+
+    def end(self) -> None:
+        """End it at once, if it has not ended."""
+        self.process.kill()
+        self.process.join()
+        self.ended_at = time.monotonic()
 
 
 def has_parent() -> bool:
