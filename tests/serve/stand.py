@@ -51,7 +51,7 @@ class LoudWhisper:
         duration_s = len(samples) / 16_000
         heard = np.abs(samples)[np.abs(samples) > 0.005]
         loud = float(heard.mean()) if len(heard) else 0.0
-        return Encoded(round(20 * loud), window_s or window_for(duration_s), duration_s)
+        return Encoded(min(9, round(20 * loud)), window_s or window_for(duration_s), duration_s)
 
     def detect_language(self, encoded):
         return [("en", 0.9)]
