@@ -34,7 +34,7 @@ from tables import table
 import mooer
 from mooer.audio.wave import open_wave, read_wave
 from mooer.decoding.alignment import AlignOptions, align_words, mean_score
-from mooer.decoding.ctc import CtcModel, greedy, prefix_search
+from mooer.decoding.ctc import CtcModel, CtcOptions, prefix_search, steady
 from mooer.decoding.edges import EdgeOptions, Loudness
 from mooer.decoding.emissions import Emissions, hear
 from mooer.decoding.hotwords import Hotword
@@ -370,7 +370,7 @@ def measure(args: Args) -> None:
 # In a process of its own, whose memory is not counted.
 _WRITE = """
 import sys, numpy as np
-from mooer.audio.wave import open_wave, read_wave
+from mooer.audio.wave import read_wave, write_wave
 source, times, path = sys.argv[1:]
 write_wave(path, np.tile(read_wave(source), int(times)))
 """
@@ -380,12 +380,13 @@ write_wave(path, np.tile(read_wave(source), int(times)))
 
 
 def hotwords(args: Args) -> None:
-    """Errors of CTC, greedy, by beam, and with hotwords: what greedy missed, and distractors."""
+    """Errors of CTC, by its path, by beam, and with hotwords: what it missed, and distractors."""
     ctc: Any = load_aligner(args.model, num_threads=args.threads)
     for name, language in (("aishell", "zh"), ("timit_sample", "en")):
         rows = rows_of(args, name)
         heard = [ctc.log_probs(read_wave(row["audio"])) for row in rows]
-        said = [ctc.units.text(u.unit for u in greedy(h, ctc.blank)) for h in heard]
+        paths = [steady(h, ctc.blank, ctc.change_cost) for h in heard]
+        said = [ctc.units.text(one.unit for one in path) for path in paths]
         missed = [
             phrases(row["text"], text, language) for row, text in zip(rows, said, strict=True)
         ]
@@ -394,12 +395,13 @@ def hotwords(args: Args) -> None:
             [*words, *[w for w in pool[i::7] if w not in words][:NUM_DISTRACTORS]]
             for i, words in enumerate(missed)
         ]
-        lines = [[f"{name}, greedy", *outcome(rows, said, missed, language)]]
-        for strength in (0.0, 1.0, 2.0, 3.0, 4.0):
+        lines = [[f"{name}, steady path", *outcome(rows, said, missed, language)]]
+        options = CtcOptions(change_cost=ctc.change_cost)
+        for strength in (0.0, 1.0, 2.0, 3.0, 4.0, 6.0):
             texts = []
             for rows_heard, words in zip(heard, expected, strict=True):
                 boost = boosted.boost_units([Hotword(w) for w in words], ctc, strength)
-                best = prefix_search(rows_heard, ctc.blank, scorers=[boost])[0]
+                best = prefix_search(rows_heard, ctc.blank, options, [boost])[0]
                 texts.append(ctc.units.text(best.units))
             lines.append(
                 [f"{name}, strength {strength:g}", *outcome(rows, texts, missed, language)]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,22 +22,24 @@ def said(path, blank):
     return tuple(unit for unit, _ in itertools.groupby(path) if unit != blank)
 
 
-def every_text(rows, blank):
-    """Probability of every text: the sum over all its paths."""
+def every_text(rows, blank, cost=0.0):
+    """Probability of every text: the sum over all its paths, which begin in silence."""
     totals = {}
     for path in itertools.product(range(rows.shape[1]), repeat=len(rows)):
         text = said(path, blank)
-        prob = math.exp(sum(rows[i, unit] for i, unit in enumerate(path)))
+        changes = sum(a != b for a, b in itertools.pairwise((blank, *path)))
+        prob = math.exp(sum(rows[i, unit] for i, unit in enumerate(path)) - cost * changes)
         totals[text] = totals.get(text, 0.0) + prob
     return totals
 
 
 @pytest.mark.parametrize("blank", [0, 2])
+@pytest.mark.parametrize("cost", [0.0, 1.5])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_wide_beam_sums_over_every_path(blank, seed):
+def test_a_wide_beam_sums_over_every_path(blank, cost, seed):
     rows = log_probs(5, 4, seed)
-    wanted = every_text(rows, blank)
-    found = prefix_search(rows, blank, EXACT)
+    wanted = every_text(rows, blank, cost)
+    found = prefix_search(rows, blank, replace(EXACT, change_cost=cost))
     assert {one.units: one.logprob for one in found} == pytest.approx(
         {text: math.log(prob) for text, prob in wanted.items()}, abs=1e-4
     )
@@ -115,6 +118,6 @@ def test_what_makes_no_sense_is_told():
     rows[2, 1] = np.nan
     with pytest.raises(DecodeError, match="NaN"):
         prefix_search(rows, 0)
-    for wrong in ({"beam_size": 0}, {"top_k": 0}, {"blank_skip": 0.0}):
+    for wrong in ({"beam_size": 0}, {"top_k": 0}, {"blank_skip": 0.0}, {"change_cost": -1.0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             CtcOptions(**wrong)

@@ -142,7 +142,7 @@ def test_models_health_and_numbers(live):
     text = live.http.get("/metrics").text
     assert 'mooer_requests_total{route="/v1/audio/transcriptions",status="200"}' in text
     assert 'mooer_requests_total{route="/v1/models/{model}",status="200"}' in text
-    assert "mooer_running{} 0" in text
+    until(lambda: "mooer_running{} 0" in live.http.get("/metrics").text)  # once its thread ends
 
 
 def test_the_description_and_its_page(live):

@@ -8,9 +8,9 @@ not at all. The greedy text is that of the likeliest path. Beam search adds up a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,12 +63,15 @@ class CtcOptions:
     beam_size: int = 8
     top_k: int = 16  # units that each frame may add
     blank_skip: float = 0.999  # where the blank is as likely no unit is tried; 1: try everywhere
+    change_cost: float = 0.0  # nats that a path loses where its class changes; see `steady`
 
     def __post_init__(self) -> None:
         if self.beam_size < 1 or self.top_k < 1:
             raise ConfigError(f"beam_size and top_k must be at least 1, got {self}")
         if not 0 < self.blank_skip <= 1:
             raise ConfigError(f"blank_skip must be above 0 and at most 1, got {self.blank_skip}")
+        if not 0 <= self.change_cost < math.inf:
+            raise ConfigError(f"change_cost must be at least 0, got {self.change_cost}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +164,13 @@ def prefix_search(
     for row, units in zip(log_probs, _candidates(log_probs, blank, options.top_k), strict=True):
         silence = float(row[blank])
         if silence > skip:
-            beams = {one: (_add(*odds) + silence, _NEVER) for one, odds in beams.items()}
+            beams = {
+                one: (_add(in_blank, in_unit - options.change_cost) + silence, _NEVER)
+                for one, (in_blank, in_unit) in beams.items()
+            }
         else:
-            beams = _step(beams, row, units.tolist(), silence, scorers)
+            odds = _Odds(row, units.tolist(), silence, options.change_cost)
+            beams = _step(beams, odds, scorers)
             ranked = sorted(beams.items(), key=lambda item: -_add(*item[1]) - item[0].bonus)
             beams = dict(ranked[: options.beam_size])
     found = [
@@ -206,29 +213,35 @@ class _Prefix:
         return tuple(found[::-1])
 
 
+class _Odds(NamedTuple):
+    """Log-probabilities of a frame."""
+
+    row: Floats  # [V]
+    units: list[int]  # that are tried
+    silence: float
+    change_cost: float
+
+
 def _step(
-    beams: dict[_Prefix, tuple[float, float]],
-    row: Floats,
-    units: Iterable[int],
-    silence: float,
-    scorers: Sequence[Scorer[Any]],
+    beams: dict[_Prefix, tuple[float, float]], odds: _Odds, scorers: Sequence[Scorer[Any]]
 ) -> dict[_Prefix, tuple[float, float]]:
     """All that may stand after one frame more: log-probabilities of ending in a blank, or not."""
     blanks: dict[_Prefix, float] = {}
     others: dict[_Prefix, float] = {}
-    units = list(units)
+    cost = odds.change_cost
     for prefix, (in_blank, in_unit) in beams.items():
-        either = _add(in_blank, in_unit)
-        blanks[prefix] = _add(blanks.get(prefix, _NEVER), either + silence)
+        here = _add(in_blank, in_unit - cost) + odds.silence
+        blanks[prefix] = _add(blanks.get(prefix, _NEVER), here)
         if prefix.unit != _START:  # the same unit goes on
-            here = in_unit + float(row[prefix.unit])
+            here = in_unit + float(odds.row[prefix.unit])
             others[prefix] = _add(others.get(prefix, _NEVER), here)
-        for unit in units:
+        either = _add(in_blank, in_unit)
+        for unit in odds.units:
             before = in_blank if unit == prefix.unit else either
             if before == _NEVER:
                 continue
             longer = prefix.child(unit, scorers)
-            here = before + float(row[unit])
+            here = before - cost + float(odds.row[unit])
             others[longer] = _add(others.get(longer, _NEVER), here)
     return {
         one: (blanks.get(one, _NEVER), others.get(one, _NEVER))

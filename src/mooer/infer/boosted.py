@@ -9,7 +9,7 @@ from mooer.decoding.hotwords import Boost, Hotword
 from mooer.infer.spoken import spell_word, spoken_words
 
 TOKEN_STRENGTH = 2.0  # natural log a token of an LLM, for a weight of 1
-CTC_STRENGTH = 2.0  # natural log a unit of CTC
+CTC_STRENGTH = 3.0  # natural log a unit; docs/align.md
 
 
 def boost_tokens(hotwords: Iterable[Hotword], encode: Callable[[str], Sequence[int]]) -> Boost:

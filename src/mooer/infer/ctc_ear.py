@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mooer.decoding.alignment import align_words
-from mooer.decoding.ctc import CtcModel, Floats, Heard, prefix_search, steady
+from mooer.decoding.ctc import CtcModel, CtcOptions, Floats, Heard, prefix_search, steady
 from mooer.decoding.emissions import keep
 from mooer.decoding.hotwords import Hotword
 from mooer.engines.whisper import TimedWord
@@ -45,6 +45,7 @@ def ctc_ear(
     if units is None:
         raise ModelError("this model has no speller, and so hears no words: take another")
     boost = boost_units(hotwords, model) if hotwords else None
+    search = CtcOptions(change_cost=model.change_cost)
     known = find_language(language) if language else None
 
     def listen(samples: Samples) -> tuple[list[TimedWord], str]:
@@ -52,7 +53,7 @@ def ctc_ear(
         if boost is None:
             heard = steady(log_probs, model.blank, model.change_cost)
         else:
-            best = prefix_search(log_probs, model.blank, scorers=[boost])[0]
+            best = prefix_search(log_probs, model.blank, search, [boost])[0]
             heard = timed_units(best.units, log_probs, model)
         words = words_of(heard, units, model.frame_s)
         words = held(words) if words else []
