@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -37,6 +38,8 @@ from typing import Any
 
 import httpx
 import numpy as np
+from captions import play
+from tables import table
 
 from mooer.audio.wave import SAMPLE_RATE_HZ, read_wave
 
@@ -71,6 +74,7 @@ def main() -> None:
     soak.add_argument("--minutes", type=float, default=60.0)
     soak.add_argument("--good", type=int, default=6, help="well-behaved callers")
     soak.add_argument("--bad", type=int, default=4, help="others")
+    soak.add_argument("--streams", type=int, default=2, help="live captions")
     faults = commands.add_parser("faults")
     faults.add_argument("--workers", type=int, default=2)
     faults.add_argument("--small-disk", type=Path, help="folder on a file system of some 150 MB")
@@ -182,6 +186,7 @@ async def run_soak(args: Args) -> None:
         ends_at = time.monotonic() + 60 * args.minutes
         work = [good(client, clips, texts, tally, i, ends_at, args) for i in range(args.good)]
         work += [bad(client, clips, tally, i, ends_at, args) for i in range(args.bad)]
+        work += [streaming(clips, tally, i, ends_at, args) for i in range(args.streams)]
         work.append(measure(client, tally, ends_at))
         await asyncio.gather(*work)
         await asyncio.sleep(10)
@@ -208,6 +213,26 @@ async def good(
             tally.wrong.append(clip.name)
         if answer.status_code == 429:
             await asyncio.sleep(float(answer.headers["retry-after"]))
+
+
+async def streaming(
+    clips: list[Clip], tally: Tally, place: int, ends_at: float, args: Args
+) -> None:
+    """A live stream after the other at real speed, of which every fourth breaks off."""
+    url = args.url.replace("http", "ws", 1) + "/v1/captions"
+    order = random.Random(2000 + place)
+    start = {"model": args.model} if args.model else {}
+    while time.monotonic() < ends_at:
+        clip = order.choice(clips)
+        samples = read_wave(clip.data)
+        if order.random() < 0.25:
+            tally.sent["broken stream"] += 1
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(play(url, args.key, samples, start), 0.7 * clip.seconds)
+        else:
+            tally.sent["stream"] += 1
+            await play(url, args.key, samples, start)
+            tally.answers["stream done"] += 1
 
 
 async def bad(
@@ -311,7 +336,7 @@ def missing(tally: Tally) -> int:
     answered = Counter[str]()
     for name, num in tally.answers.items():
         answered[name.split()[0]] += num
-    return sum(abs(tally.sent[k] - answered[k]) for k in ("good", "garbage", "mutated"))
+    return sum(abs(tally.sent[k] - answered[k]) for k in ("good", "garbage", "mutated", "stream"))
 
 
 # --- faults ---------------------------------------------------------------------------------------
@@ -408,13 +433,6 @@ async def full(args: Args) -> list[str]:
 def zeros() -> Iterator[bytes]:
     while True:
         yield bytes(1 << 20)
-
-
-def table(header: list[str], rows: list[list[Any]]) -> None:
-    print("| " + " | ".join(header) + " |")
-    print("|" + "---|" * len(header))
-    for row in rows:
-        print("| " + " | ".join(map(str, row)) + " |")
 
 
 if __name__ == "__main__":
