@@ -38,7 +38,9 @@ def make_app(settings: Settings, load: Load | None = None) -> Guard:
     ConfigError if the settings make no sense.
     """
     if load is None:
-        from mooer.serve.loading import load_engine as load
+        from mooer.serve.loading import load_engine
+
+        load = load_engine
     settings.check()
     state = make_state(settings, load)
     routes: list[BaseRoute] = []

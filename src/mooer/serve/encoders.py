@@ -114,10 +114,11 @@ class _Coded:
         self._num_samples = 0
         options = _OPTIONS | _OPTIONS_OF.get(container, {})
         self._out: Any = av.open(self._sink, "w", format=container, options=options)
-        self._stream: Any = self._out.add_stream(codec, rate=rate_hz)
-        self._stream.layout, self._stream.format = "mono", self._sample_format
+        stream: Any = self._out.add_stream(codec, rate=rate_hz)
+        stream.layout, stream.format = "mono", self._sample_format
         if bits_per_s is not None:
-            self._stream.bit_rate = bits_per_s
+            stream.bit_rate = bits_per_s
+        self._stream = stream
 
     def push(self, samples: Samples) -> bytes:
         import av

@@ -199,4 +199,4 @@ def _poured(answer: http.client.HTTPResponse, max_bytes: int, ends_at: float) ->
     except BaseException:
         file.close()
         raise
-    return file  # type: ignore[return-value]
+    return file

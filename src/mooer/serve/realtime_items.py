@@ -35,6 +35,8 @@ class Items:
         self._has_turns = True
         self._logprobs = False
         self._last_id: str | None = None
+        self._is_begun = False  # whether somebody speaks in the item
+        self._is_told = False  # whether a word of it was sent
         self._forget(0.0)
 
     def open(self, *, has_turns: bool, logprobs: bool) -> None:
@@ -134,8 +136,7 @@ class Items:
         self._id = f"item_{secrets.token_hex(12)}"
         self._texts: list[str] = []
         self._start_s = from_s
-        self._is_begun = False  # whether somebody speaks in it
-        self._is_told = False  # whether a word of it was sent
+        self._is_begun = self._is_told = False
 
     def _ms(self, time_s: float) -> int:
         return round(1000 * (self._origin_s + time_s))

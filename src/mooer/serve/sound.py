@@ -189,7 +189,8 @@ def _planar(frame: Any) -> NDArray[Any]:
     found: NDArray[Any] = frame.to_ndarray()
     if frame.format.is_planar or frame.layout.nb_channels == 1:
         return found
-    return found.reshape(-1, frame.layout.nb_channels).T
+    rows: NDArray[Any] = found.reshape(-1, int(frame.layout.nb_channels)).T
+    return rows
 
 
 def _mu_law() -> NDArray[np.int16]:

@@ -120,7 +120,14 @@ class TranscriptionSession:
         given = {key: value for key, value in flat.items() if value is not None}
         if "turn_detection" in found:
             given["turn_detection"] = found["turn_detection"]
-        known = ("type", "audio", "include", "turn_detection", "input_audio_format", *_UNUSED)
+        known: tuple[str, ...] = (
+            "type",
+            "audio",
+            "include",
+            "turn_detection",
+            "input_audio_format",
+            *_UNUSED,
+        )
         known += ("input_audio_transcription", "input_audio_noise_reduction")
         _refuse_unknown(found, known, "session")
         audio = _object(found.get("audio", {}), "session.audio")

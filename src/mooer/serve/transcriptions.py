@@ -102,7 +102,7 @@ async def _events(
             async for one in heard:
                 if isinstance(one, Transcript):
                     _note(state, request, one)
-                    done = {"type": "transcript.text.done", "text": shown_text(one)}
+                    done: dict[str, Any] = {"type": "transcript.text.done", "text": shown_text(one)}
                     if asked.format == "verbose_json":
                         done |= {"language": one.language, "duration": one.duration_s}
                     yield event(done | {"usage": usage(one)})
