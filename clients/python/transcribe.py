@@ -26,7 +26,12 @@ def main() -> None:
     if not re.match(r"https?://[^/\s]", options.url):
         sys.exit(f"error: {options.url} is no address of a server: write http://HOST:PORT")
     root = re.sub("/*(/v1)?/*$", "", options.url)
-    client = openai.OpenAI(base_url=f"{root}/v1", api_key=options.key or "none", timeout=3600)
+    client = openai.OpenAI(
+        base_url=f"{root}/v1",
+        api_key=options.key or "none",
+        timeout=3600,  # an hour of sound may take a while
+        max_retries=0,  # and is not sent twice unasked
+    )
     try:
         with Path(options.file).open("rb") as file:
             found = client.audio.transcriptions.create(

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.clients.programs import NAMES, STREAMERS, MissingToolError, NoSuchPartError, make
+from tests.clients.programs import (
+    NAMES,
+    STREAMERS,
+    MissingToolError,
+    NoSuchPartError,
+    Program,
+    make,
+)
 from tests.serve.stand import WORDS, LoudWhisper, Models, running, wav
 
 from mooer.serve.callers import new_key
@@ -56,8 +63,8 @@ def stand(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """A client by its name, built once; skipped where a tool is missing, but not in CI."""
+def build(tmp_path_factory):
+    """Makes a client by its name, once; what hinders it is given as an error."""
 
     @functools.cache
     def build(name):
@@ -65,6 +72,13 @@ def made(tmp_path_factory):
             return make(name, tmp_path_factory.mktemp("client"))
         except (MissingToolError, NoSuchPartError) as error:
             return error
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def made(build):
+    """A client by its name; skipped where a tool is missing, but not in CI."""
 
     def find(name):
         found = build(name)
@@ -75,6 +89,12 @@ def made(tmp_path_factory):
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def programs(build):
+    """All that can be run here."""
+    return [found for name in NAMES if isinstance(found := build(name), Program)]
 
 
 @pytest.fixture(scope="session", params=NAMES)
