@@ -12,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from tests.clients.programs import CLIENTS
-from tests.serve.stand import running, wav
+from tests.serve.stand import WORDS, running, wav
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -85,11 +85,12 @@ def test_a_file_and_the_microphone(origin, clip):
         assert page.locator("#said p").inner_text() == "four four four"
         assert page.locator("#problem").inner_text() == ""
         page.click("#talk")
-        page.wait_for_function("document.getElementById('partial').textContent.includes('four')")
+        page.wait_for_function("document.getElementById('partial').textContent.trim().length")
         page.wait_for_selector("#said p:nth-child(2)")
         page.click("#talk")
         page.wait_for_function("document.getElementById('talk').textContent === 'Talk'")
-        assert "four" in page.locator("#said p").nth(1).inner_text()
+        words = page.locator("#said p").nth(1).inner_text().split()
+        assert set(words) <= set(WORDS)  # which of them is up to the browser's control of gain
         assert page.locator("#problem").inner_text() == ""
         assert server.state.limits.num_sessions == 0
 
