@@ -110,6 +110,7 @@ class Client
         using (var http = new HttpClient { Timeout = Timeout.InfiniteTimeSpan })
         using (var request = new HttpRequestMessage(method, Address("http", path)) { Content = body })
         {
+            request.Headers.ExpectContinue = body != null;  // who is refused need not send it for nothing
             if (key != "") request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);
             HttpResponseMessage answer;
             string text;

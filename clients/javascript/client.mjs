@@ -56,20 +56,27 @@ class Server {
     const body = form && new Response(form);  // which knows how a form is written
     const headers = this.key ? { Authorization: `Bearer ${this.key}` } : {};
     if (form) headers["Content-Type"] = body.headers.get("content-type");
+    if (form) headers.Expect = "100-continue";  // who is refused need not send a recording for nothing
     const { request } = this.root.startsWith("https") ? https : http;
     const sent = request(this.root + path, { method: form ? "POST" : "GET", headers });
     let isConnected = false, text = "";
     sent.on("socket", (socket) => socket.once("connect", () => { isConnected = true; }));
     const answered = once(sent, "response");
-    if (form) pipeline(Readable.fromWeb(body.body), sent, () => {});  // what broke is told below
+    const send = () => body.bodyUsed || pipeline(Readable.fromWeb(body.body), sent, () => {});  // what breaks is told below
+    const late = form && setTimeout(send, 1000);  // to a proxy that does not say go on
+    if (form) sent.once("continue", send).flushHeaders();
     else sent.end();
     let answer;
     try {
       [answer] = await answered;
+      clearTimeout(late);
       for await (const part of answer.setEncoding("utf8")) text += part;
     } catch {
       if (isConnected) throw new Failure(GONE);
       throw new Failure(`no server answers at ${this.url}: start one with \`mooer serve\`, or name another with --url`);
+    } finally {
+      clearTimeout(late);
+      sent.destroy();  // it may have been answered before all was sent
     }
     if (answer.statusCode === 200) return text;
     let reason = "the server refused, without a reason";

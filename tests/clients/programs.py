@@ -105,7 +105,8 @@ def node(*, is_standard):
     if version < 18:
         raise MissingToolError(f"node is {told.stdout.strip()}, too old: 18 is needed")
     if not is_standard:
-        return ("node",) if version < 22 else ("node", "--no-experimental-websocket")
+        quiet = ("--no-warnings",) if version < 20 else ()  # that FormData is new
+        return ("node", *(quiet if version < 22 else ("--no-experimental-websocket",)))
     if version < 20:
         raise NoSuchPartError(f"node {version} has no WebSocket of its own")
     return ("node",) if version >= 22 else ("node", "--no-warnings", "--experimental-websocket")

@@ -126,8 +126,11 @@ def test_a_wrong_key_for_a_stream(streamer, stand):
     assert failed(ran, "401: the API key is not known here", "--key", "MOOER_API_KEY")
 
 
-def test_a_wrong_key_for_a_file(program, stand):
-    ran = program.run("transcribe", stand.clip, "--url", stand.locked, key="mk-wrong")
+def test_a_wrong_key_for_a_file_that_is_refused_before_it_is_sent(program, stand, tmp_path):
+    path = tmp_path / "large.wav"
+    with path.open("wb") as file:
+        file.truncate(30 << 20)
+    ran = program.run("transcribe", path, "--url", stand.locked, key="mk-wrong")
     assert failed(ran, "401: the API key is not known here", "--key", "MOOER_API_KEY")
 
 
