@@ -79,6 +79,8 @@ class LoudWhisper:
 class FakeEngine:
     """What `serve.loading` makes of a model."""
 
+    has_llm = False
+
     def __init__(self, whisper, on_batch=lambda size: None, max_batch=8):
         self.whisper = whisper
         recognizer = Recognizer(whisper, LoudnessVad(), name="fake", versions={"mooer": "0"})

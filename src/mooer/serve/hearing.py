@@ -36,7 +36,7 @@ def hear(engine: Any, job: Job, file: BinaryIO, asked: Asked) -> Iterator[Segmen
         yield from _at_once(listener, job, file, asked)
         return
     options = asked.options
-    if asked.task == "ast" and _translates(listener, asked.to):
+    if asked.task == "ast" and _translates(listener, engine, asked.to):
         options = replace(options, task="ast", to=asked.to, words=False)
     if options.words and isinstance(listener, SpeechLLMRecognizer):
         raise ConfigError("a speech LLM tells no times of words: ask for align=true")
@@ -68,11 +68,11 @@ def _told(
     yield transcript
 
 
-def _translates(listener: Listener, to: str) -> bool:
-    """Whether the recogniser itself translates into a language."""
+def _translates(listener: Listener, engine: Any, to: str) -> bool:
+    """Whether the recogniser itself translates: Whisper does it worse than the LLM behind it."""
     if isinstance(listener, DraftedRecognizer | SpeechLLMRecognizer):
         return True
-    return isinstance(listener, Recognizer) and to == "en"
+    return isinstance(listener, Recognizer) and to == "en" and not engine.has_llm
 
 
 def _at_once(

@@ -24,7 +24,7 @@ from mooer.infer.utterance import LiveOptions
 from mooer.serve.engines import CHAT, RECOGNISER, SPEAKER
 from mooer.serve.jobs import Job
 from mooer.serve.metrics import Metrics
-from mooer.serve.settings import Settings
+from mooer.serve.settings import NO_LLM, Settings
 from mooer.serve.sharing import Shared, share
 from mooer.store import fetch
 from mooer.tasks import Message
@@ -38,8 +38,14 @@ class RecogniserEngine:
     """A model of the house that many use at once: recordings and live streams."""
 
     def __init__(
-        self, recognizer: Listener, shared: Shared, make_translator: Callable[[], Translator]
+        self,
+        recognizer: Listener,
+        shared: Shared,
+        make_translator: Callable[[], Translator],
+        *,
+        has_llm: bool = True,
     ) -> None:
+        self.has_llm = has_llm
         self.recognizer = recognizer
         self._shared = shared
         self._make_translator = make_translator
@@ -114,10 +120,14 @@ def load_recogniser(name: str, settings: Settings, metrics: Metrics) -> Any:
         max_batch=settings.max_batch,
         on_batch=lambda size: metrics.observe("mooer_batch_size", size),
     )
-    return RecogniserEngine(model.recognizer, shared, partial(_translator, settings))
+    make_translator = partial(_translator, settings)
+    has_llm = settings.llm != NO_LLM
+    return RecogniserEngine(model.recognizer, shared, make_translator, has_llm=has_llm)
 
 
 def _translator(settings: Settings) -> Translator:
+    if settings.llm == NO_LLM:
+        raise ConfigError("this server has no language model: it translates into English alone")
     name = settings.llm or DEFAULT_LLM
     llm = LLM(fetch(name), num_threads=settings.threads or usable_cores())
     return Translator(TakingTurns(llm), name=name)

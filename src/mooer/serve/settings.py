@@ -9,6 +9,7 @@ from pathlib import Path
 from mooer.errors import ConfigError
 
 MIB = 1 << 20
+NO_LLM = "none"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -56,7 +57,7 @@ class Settings:
     models: tuple[str, ...] = ("default",)  # recognisers, the first where a caller names none
     speaker: str | None = "kokoro-82m"  # None: nothing is spoken
     chat: str | None = None  # a speech LLM that answers; None: no chat
-    llm: str | None = None  # translates what a recogniser cannot; None: the house's own
+    llm: str | None = None  # translates; None: the house's own; none: Whisper, into English alone
     warm: bool = True  # load the first model before the port answers
     unload_after_s: float | None = None  # without a request; None: never
     threads: int | None = None  # processor threads; None: all cores
