@@ -102,9 +102,9 @@ def test_what_is_not_there_is_said_in_the_same_form(live):
 
 
 def test_what_an_address_takes_is_said(live):
-    for path, allowed in (("/v1/models", "GET, HEAD"), ("/v1/audio/speech", "POST")):
+    for path, allowed in (("/v1/models", {"GET", "HEAD"}), ("/v1/audio/speech", {"POST"})):
         answer = live.http.request("DELETE", path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+        assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, allowed)
 
 
 def test_a_text_of_a_caller_is_no_name_of_a_route(live):
