@@ -41,13 +41,13 @@ def app(arguments: dict[str, str]) -> Any:
 
 def make(settings: Settings, options: RayOptions, load: Load | None = None) -> Any:
     """An application of these settings; `load` takes the place of the house's models."""
-    from ray import serve
-
     if settings.tls is not None or settings.workers > 1:
         raise ConfigError("tls and workers are Ray's to give: leave them out of the settings")
     settings = replace(settings, public=True, threads=settings.threads or options.num_cpus)
     settings.check()  # here, where someone reads it, and not in a replica
     limits = settings.limits
+
+    from ray import serve  # not one of mooer's own packages
 
     def build() -> Any:
         from mooer.serve.app import make_app
