@@ -5,6 +5,8 @@ import json
 import shutil
 import socket
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import httpx
@@ -13,7 +15,7 @@ import websockets
 from tests.conftest import ROOT
 from tests.serve.certificates import make_certificate, needs_openssl
 from tests.serve.stand import Models, running, until, wav
-from tests.serve.test_run import free_port
+from tests.serve.test_run import free_port, start
 
 from mooer.serve.settings import LimitOptions
 
@@ -173,6 +175,28 @@ def test_a_replica_that_is_gone_is_passed_over(tmp_path):
         with behind(tmp_path, [dead, address(one)]) as (client, _, _):
             client.headers["authorization"] = "Bearer k"
             assert [stream(client).status_code for _ in range(8)] == [200] * 8
+
+
+@pytest.mark.slow
+def test_what_a_replica_was_at_when_it_died_is_lost_and_the_rest_goes_on(tmp_path):
+    port = free_port()
+    process = start(port)  # each batch of its model takes a second
+    try:
+        with (
+            running() as one,
+            behind(tmp_path, [f"127.0.0.1:{port}", address(one)]) as (client, *_),
+        ):
+            with ThreadPoolExecutor(8) as threads:
+                asked = [threads.submit(stream, client) for _ in range(8)]
+                until(lambda: any(call.done() for call in asked))  # by the quick one
+                time.sleep(0.3)
+                process.kill()
+                codes = [call.result().status_code for call in asked]
+            assert set(codes) == {200, 502}
+            assert [stream(client).status_code for _ in range(6)] == [200] * 6
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_callers_without_keys_are_told_apart_by_their_own_address(tmp_path, caplog):
