@@ -111,7 +111,7 @@ def test_a_socket_without_a_key_is_refused(cluster):
 
     with pytest.raises(websockets.InvalidStatus) as refused:
         asyncio.run(hear())
-    assert refused.value.response.status_code == 403
+    assert refused.value.response.status_code == 401
 
 
 def test_a_replica_that_is_killed_under_load_is_made_anew(cluster):
