@@ -128,6 +128,11 @@ def load_slow(kind, name, settings, metrics):
     return Models(busy_s=1.0)(kind, name, settings, metrics)
 
 
+def load_quick(kind, name, settings, metrics):
+    """Fakes, by a name that another process can find."""
+    return Models(busy_s=0.1)(kind, name, settings, metrics)
+
+
 def settings(**options):
     """Settings of a small server."""
     return Settings(**{"port": 0, "models": ("fake",), "chat": "fake-chat", **options})

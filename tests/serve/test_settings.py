@@ -11,6 +11,8 @@ def test_a_server_that_others_reach_needs_keys():
     for settings in (Settings(public=True), Settings(host="0.0.0.0"), Settings(host="example")):
         with pytest.raises(ConfigError, match="--new-key"):
             settings.check()
+    with pytest.raises(ConfigError, match=r"on 0\.0\.0\.0 other machines"):  # not on 127.0.0.1
+        Settings(public=True).check()
     Settings(public=True, api_key="k").check()
     Settings(host="127.0.0.2").check()
     Settings(host="::1").check()

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mooer.engines.quota import quota_cores
 from mooer.errors import DecodeError, ModelError
 from mooer.tasks.prompts import Message
 
@@ -174,7 +175,7 @@ def find_gguf(path: Path) -> Path:
 
 
 def usable_cores() -> int:
-    """Physical cores that this process may run on, at most `MAX_THREADS`."""
+    """Physical cores that this process may run on and has the time of, at most `MAX_THREADS`."""
     if not hasattr(os, "sched_getaffinity"):
         return max(1, min(MAX_THREADS, (os.cpu_count() or 2) // 2))
     cores: set[str] = set()
@@ -185,7 +186,7 @@ def usable_cores() -> int:
             cores.add(siblings.read_text().strip())
         except OSError:
             cores.add(str(cpu))
-    return max(1, min(MAX_THREADS, len(cores)))
+    return max(1, min(MAX_THREADS, len(cores), quota_cores() or MAX_THREADS))
 
 
 def _request(

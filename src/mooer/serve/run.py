@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -24,7 +25,7 @@ from mooer.errors import ConfigError
 from mooer.serve.app import make_app
 from mooer.serve.crew import Crew, has_parent
 from mooer.serve.engines import Load
-from mooer.serve.settings import Settings
+from mooer.serve.settings import Settings, TlsOptions
 from mooer.serve.wire import Connection, Stream
 
 logger = logging.getLogger(__name__)
@@ -116,9 +117,7 @@ def configure(
     limits, tls = settings.limits, settings.tls
     most = limits.max_running + limits.max_waiting + limits.max_sessions + 64
     if tls is not None:
-        for path in (tls.certificate, tls.key):
-            if not path.is_file():
-                raise ConfigError(f"there is no file {path}: TLS needs a certificate and its key")
+        _check_tls(tls)
     return uvicorn.Config(
         partial(make_app, settings, load),
         factory=True,
@@ -144,6 +143,21 @@ def configure(
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
+
+
+def _check_tls(tls: TlsOptions) -> None:
+    """ConfigError where a handshake could not be made."""
+    for path in (tls.certificate, tls.key):
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}: TLS needs a certificate and its key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, password="")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{tls.certificate} and {tls.key} are no certificate and its key in PEM, without a "
+            f"passphrase: {getattr(error, 'reason', None) or error}"
+        ) from error
 
 
 def _logging() -> dict[str, Any]:

@@ -94,8 +94,8 @@ class Settings:
             )
         if not self.is_loopback and not self.has_keys:
             raise ConfigError(
-                f"on {self.host} other machines reach the server, and it has no API keys: make one "
-                "with `mooer serve --new-key NAME --keys FILE`, or set MOOER_API_KEY"
+                f"on {self.bind_host} other machines reach the server, and it has no API keys: "
+                "make one with `mooer serve --new-key NAME --keys FILE`, or set MOOER_API_KEY"
             )
 
     @property
