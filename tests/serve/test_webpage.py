@@ -74,7 +74,7 @@ def test_everything_is_said_in_both_languages():
     shown = set(re.findall(r'data-text="(\w+)"', text_of("index.html")))
     assert shown <= strings("en")
     for name in SCRIPTS:
-        used = re.findall(r"(?:say|tell|words|MicrophoneError)\(\"(\w+)\"", text_of(name))
+        used = re.findall(r"(?:say|tell|complain|MicrophoneError)\(\"(\w+)\"", text_of(name))
         assert set(used) <= strings("en"), name
 
 
@@ -175,3 +175,34 @@ def test_a_long_sentence_becomes_several_cues_between_words():
     texts = [cue.split("\n", 2)[2] for cue in cues]
     assert " ".join(texts) == segment["text"]
     assert all(len(text) <= 84 for text in texts)
+
+
+def placed(text, *words):
+    segment = {
+        "text": text,
+        "words": [{"text": word, "start_s": i, "end_s": i + 1} for i, word in enumerate(words)],
+    }
+    found = json.loads(
+        run(
+            'import { placed } from "./exports.js";'
+            f"console.log(JSON.stringify(placed({json.dumps(segment)})));"
+        )
+    )
+    return found and [(text[one["begin"] : one["end"]], one["start_s"]) for one in found]
+
+
+@pytest.mark.skipif(NODE is None, reason="needs node")
+def test_words_are_found_in_the_text_as_it_is_written():
+    assert placed("Yes, we can.", " Yes,", " we", " can.") == [("Yes,", 0), ("we", 1), ("can.", 2)]
+    assert placed("It is 25 % of it.", "It", "is", "twenty", "five", "percent", "of", "it.") == [
+        ("It", 0),
+        ("is", 1),
+        ("25 %", 2),
+        ("of", 5),
+        ("it.", 6),
+    ]
+    assert placed("共3个。", "共", "三", "个。") == [("共", 0), ("3", 1), ("个。", 2)]
+    assert placed("In 1984.", "In", "nineteen", "eighty", "four.") == [("In", 0), ("1984.", 1)]
+    assert placed("2 o'clock", "two", "o'clock") == [("2", 0), ("o'clock", 1)]
+    assert placed("Atlas", "at") is None  # no part of another word
+    assert placed("Quite another text.", "what", "was", "said") is None

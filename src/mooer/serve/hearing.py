@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any, BinaryIO
 
 from mooer.decoding.ctc import CtcModel
-from mooer.errors import ConfigError
 from mooer.infer.attended import Reader
 from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.recognizer import Recognizer
@@ -23,6 +22,7 @@ from mooer.infer.speech_llm import SpeechLLMRecognizer
 from mooer.infer.translator import Translator, check_pair
 from mooer.infer.whole import Extras, transcribe_whole
 from mooer.serve.asking import Asked
+from mooer.serve.errors import wrong
 from mooer.serve.jobs import Job
 from mooer.transcript import Segment, Transcript
 
@@ -33,13 +33,18 @@ def hear(engine: Any, job: Job, file: BinaryIO, asked: Asked) -> Iterator[Segmen
     """Segments, then the transcript. AudioError, ConfigError and the like; StoppedError."""
     listener: Listener = engine.listener(job)
     if asked.aligns or asked.is_diarized:
-        yield from _at_once(listener, job, file, asked)
+        yield from _at_once(engine, listener, job, file, asked)
         return
     options = asked.options
     if asked.task == "ast" and _translates(listener, engine, asked.to):
-        options = replace(options, task="ast", to=asked.to, words=False)
+        words = options.words and isinstance(listener, DraftedRecognizer)
+        options = replace(options, task="ast", to=asked.to, words=words)
     if options.words and isinstance(listener, SpeechLLMRecognizer):
-        raise ConfigError("a speech LLM tells no times of words: ask for align=true")
+        raise wrong(
+            "timestamp_granularities[]",
+            "a speech LLM tells no times of words: ask for align=true",
+            "no_word_times",
+        )
     run = listener.run(file, options)
     run.overhear(job.watch)
     try:
@@ -52,13 +57,9 @@ def _told(
     run: Run, engine: Any, asked: Asked, *, translated: bool
 ) -> Iterator[Segment | Transcript]:
     told: list[Segment] = []
-    segments: Iterator[Segment] = iter(run)
+    segments: Iterable[Segment] = run
     if asked.task == "ast" and not translated:
-        language = asked.options.language
-        if language is not None:
-            check_pair(language, asked.to)
-        translator: Translator = engine.translator
-        segments = translator.stream(segments, to=asked.to)
+        segments = _translated(segments, engine, asked)
     for segment in segments:
         told.append(segment)
         yield segment
@@ -66,6 +67,15 @@ def _told(
     if asked.task == "ast":
         transcript = replace(transcript, task="ast", translation_language=asked.to)
     yield transcript
+
+
+def _translated(segments: Iterable[Segment], engine: Any, asked: Asked) -> Iterator[Segment]:
+    """Segments with translations beside their texts, by a language model."""
+    language = asked.options.language
+    if language is not None:
+        check_pair(language, asked.to)
+    translator: Translator = engine.translator
+    return translator.stream(segments, to=asked.to)
 
 
 def _translates(listener: Listener, engine: Any, to: str) -> bool:
@@ -76,11 +86,9 @@ def _translates(listener: Listener, engine: Any, to: str) -> bool:
 
 
 def _at_once(
-    listener: Listener, job: Job, file: BinaryIO, asked: Asked
+    engine: Any, listener: Listener, job: Job, file: BinaryIO, asked: Asked
 ) -> Iterator[Segment | Transcript]:
     """What is known only at the end: who speaks, and times by alignment."""
-    if asked.task == "ast":
-        raise ConfigError("speakers and alignment are told of transcriptions, not of translations")
     extras = Extras(
         aligner=aligner() if asked.aligns else None,
         reader=reader() if asked.aligns else None,
@@ -88,8 +96,15 @@ def _at_once(
         num_speakers=asked.num_speakers or None,
     )
     transcript = transcribe_whole(_watched(listener, job), file, asked.options, extras)
-    yield from transcript.segments
-    yield transcript
+    if asked.task == "asr":
+        yield from transcript.segments
+        yield transcript
+        return
+    told = []
+    for segment in _translated(transcript.segments, engine, asked):
+        told.append(segment)
+        yield segment
+    yield replace(transcript, segments=tuple(told), task="ast", translation_language=asked.to)
 
 
 def _watched(listener: Listener, job: Job) -> Listener:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mooer.serve.errors import ApiError
+from mooer.serve.settings import LOOPBACK_NAMES
 from mooer.serve.state import State
 
 _TYPES = {
@@ -41,9 +42,10 @@ _POLICY = "; ".join(
 _HEADERS = {
     "content-security-policy": _POLICY,
     "permissions-policy": "microphone=(self), camera=(), geolocation=(), display-capture=()",
-    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
+# Over plain http browsers ignore this one, and complain.
+_SECURE_HEADERS = {"cross-origin-opener-policy": "same-origin"}
 
 
 def routes(state: State) -> list[Route]:
@@ -59,6 +61,8 @@ def routes(state: State) -> list[Route]:
         if name not in found:
             raise ApiError(404, "the page has no such file", code="not_found")
         headers = _HEADERS | {"etag": tags[name]}
+        if request.url.scheme == "https" or request.url.hostname in LOOPBACK_NAMES:
+            headers |= _SECURE_HEADERS
         if request.headers.get("if-none-match") == tags[name]:
             return Response(status_code=304, headers=headers)
         return Response(found[name], media_type=_TYPES[name.rpartition(".")[2]], headers=headers)

@@ -1,59 +1,100 @@
 // The page: a file or the microphone in, the transcript out. Each module beside this one does one thing.
 
-import { Captions } from "./captions.js";
-import { clock, download, render, wav } from "./exports.js";
-import { canRecord, Microphone, MicrophoneError } from "./microphone.js";
+import { asked, fillModels, firstLanguage, keepKey, key, restore, setLanguage, tellTheme, toggleTheme } from "./choices.js";
+import { clock, copy, download, render, wav } from "./exports.js";
+import { canRecord, MicrophoneError } from "./microphone.js";
 import { Player } from "./player.js";
 import { ApiError, models, transcribe } from "./recordings.js";
-import { INTO, language, nameOf, say, speak, SPOKEN } from "./strings.js";
+import { say } from "./strings.js";
+import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
 
-const MAX_KEPT_S = 3600;  // of the microphone, to be played again
-const KEPT = ["model", "language", "to", "labels", "speakers", "itn"];
+const BEHIND_S = 3;  // from which on it is told
 const at = (id) => document.getElementById(id);
 
 const transcript = new Transcript(at("transcript"), at("open"), (time) => player.seek(time));
-const player = new Player(at("waveform"), at("audio"), (time) => transcript.show(time));
+const player = new Player(at("waveform"), at("audio"), { time: follow, change: update });
 
 let about = {};  // of the transcript on the page
-let running = null;  // what is under way: {stop()}
+let running = null;  // what is under way: {isTalk, stop()}
 let saved = null;  // a wav of what was said
+let waiting = null;  // what was begun without a key, and goes on with one
 
 // --- what is shown -------------------------------------------------------------------------------
 
-let told = null;  // so that it can be told again in the other language
+const told = { status: null, problem: null };  // so that it can be told in the other language
 
-function tell(key, values) { told = [key, values]; at("status").textContent = key ? say(key, values) : ""; }
+// A sentence of `strings.js`, or none. Only what changes is put in: a screen reader reads it out.
+function tell(name, values) { put("status", at("status"), name && [name, values]); }
 
-function complain(text) {
-  at("problem").textContent = text ?? "";
-  at("problem").hidden = !text;
+function complain(name, values) {
+  put("problem", at("problem-text"), name && [name, values]);
+  at("problem").hidden = !name;
+}
+
+function put(place, element, what) {
+  told[place] = what ?? null;
+  const text = what ? say(...what) : "";
+  if (element.textContent !== text) element.textContent = text;
 }
 
 function begin(source) {
-  complain("");
+  complain();
   transcript.clear();
   player.clear();
   saved = null;
   about = { source, model: at("model").value, to: at("to").value || undefined };
-  at("listening").hidden = false;
+  progress();
   update();
 }
 
+// A share from 0 to 1, "some" where it is not known, or nothing.
+function progress(share) {
+  at("progress").hidden = share === undefined;
+  if (typeof share === "number") at("progress").value = share; else at("progress").removeAttribute("value");
+}
+
 function update() {
-  at("empty").hidden = transcript.segments.length > 0 || running !== null;
-  at("exports").hidden = transcript.segments.length === 0;
+  const hasText = transcript.segments.length > 0, isTalk = running?.isTalk === true;
+  const isEmpty = !hasText && !running && !player.isReady;
+  document.body.classList.toggle("is-empty", isEmpty);
+  document.body.classList.toggle("is-talking", isTalk && !running.isEnding);
+  at("empty").hidden = !isEmpty;
+  at("text").hidden = !hasText && !isTalk;
+  at("exports").hidden = !hasText;
+  at("listening").hidden = isEmpty;
+  at("transcript").setAttribute("aria-live", isTalk ? "polite" : "off");
   at("save-sound").hidden = saved === null;
-  at("stop").hidden = running === null || running.isTalk;
+  at("stop").hidden = !running || isTalk;
   at("choose").disabled = running !== null;
-  at("talk").disabled = running !== null && !running.isTalk;
-  const isTalking = running?.isTalk === true;
-  at("talk").setAttribute("aria-pressed", String(isTalking));
-  at("talk").textContent = say(isTalking ? "stop" : "talk");
+  at("talk").disabled = running !== null && !isTalk;
+  at("talk").setAttribute("aria-pressed", String(isTalk));
+  at("talk-name").textContent = say(isTalk ? "stop" : "talk");
+  at("talk-shape").setAttribute("href", isTalk ? "#shape-stop" : "#shape-talk");
+  at("play").disabled = !player.isReady;
+  at("play").setAttribute("aria-label", say(player.isPlaying ? "pause" : "play"));
+  at("play-shape").setAttribute("href", player.isPlaying ? "#shape-pause" : "#shape-play");
+  at("speed").hidden = !player.isReady;
+  at("mute").hidden = !player.isBroken || isEmpty;
+  showTime();
+}
+
+function follow(time) {
+  transcript.show(time);
+  showTime();
+}
+
+function showTime() {
+  const now = clock(running?.isTalk ? running.seconds : player.time), whole = clock(player.duration);
+  const text = player.isReady ? `${now} / ${whole}` : now;
+  if (at("clock").textContent === text) return;
+  at("clock").textContent = text;
+  at("waveform").setAttribute("aria-valuetext", say("of", { time: now, whole }));
 }
 
 function add(segment) {
   transcript.add(segment);
+  if (segment.speaker) player.paint(transcript.spans());
   update();
 }
 
@@ -61,190 +102,146 @@ function finish(seconds) {
   about.duration_s = seconds;
   transcript.partial([]);
   const num = transcript.segments.filter((one) => one.text).length;
-  if (num) tell("done", { num, time: clock(seconds) }); else tell("nothing");
+  if (num) tell(num > 1 ? "done" : "done_one", { num, time: clock(seconds) }); else tell("nothing");
 }
 
-function explain(error) {
-  if (error.name === "AbortError") { tell("stopped"); return; }
-  tell("");
-  if (error instanceof MicrophoneError) complain(words(error.key));
-  else if (error instanceof ApiError && error.status === 401) askForKey();
+function explain(error, again) {
+  tell(error.name === "AbortError" ? "stopped" : undefined);
+  if (error.name === "AbortError") return;
+  if (error instanceof MicrophoneError) complain(error.key, place());
+  else if (error instanceof ApiError && error.status === 401) askForKey(again);
   else if (error instanceof ApiError && error.message) complain(error.message);
-  else complain(say("unreachable"));
+  else if (error instanceof ApiError) complain("unreachable");
+  else { complain("unreachable"); console.error(error); }
 }
 
-function words(key) { return say(key, { port: location.port || "80", host: location.hostname }); }
+function place() { return { port: location.port || "80", host: location.hostname }; }
 
-function askForKey() {
+// --- keys of the API -----------------------------------------------------------------------------
+
+function askForKey(again) {
+  waiting = again ?? waiting;
   at("key-row").hidden = false;
+  at("key-row").classList.toggle("wrong", key() !== "");
+  at("key-why").dataset.text = key() ? "wrong_key" : "need_key";
+  at("key-why").textContent = say(at("key-why").dataset.text);
   at("key").focus();
-  complain(say("need_key"));
+  at("key").select();
+}
+
+// Which models there are; what waited for a key goes on. Whether the server lets this page in.
+async function enter() {
+  try {
+    const found = (await models(key())).filter((one) => one.kind === "recogniser");
+    fillModels(found.map((one) => one.id));
+    keepKey();
+    complain();
+    at("key-row").hidden = true;
+  } catch (error) {
+    explain(error);
+    return false;
+  }
+  const again = waiting;
+  waiting = null;
+  again?.();
+  return true;
 }
 
 // --- a file --------------------------------------------------------------------------------------
 
 async function hearFile(file) {
-  if (running || !file) return;
+  if (!file) return;
+  if (running) { complain("busy"); return; }
   const aborting = new AbortController();
   running = { isTalk: false, stop: () => aborting.abort() };
   begin(file.name);
   player.open(file);
+  player.reach(0);
   tell("sending", { name: file.name });
+  const options = asked();
+  let sent = 0;
   try {
-    const whole = await transcribe(file, at("key").value, asked(), aborting.signal, (segment) => {
-      add(segment);
-      tell("hearing", { name: file.name, time: clock(segment.end_s) });
+    const whole = await transcribe(file, key(), options, aborting.signal, {
+      sent: (share) => {
+        sent = share;
+        progress(share < 1 ? share : "some");
+        if (share === 1) tell(options.speakers ? "whole" : "hearing", { name: file.name });
+      },
+      segment: (segment) => {
+        add(segment);
+        player.reach(segment.end_s);
+        if (player.duration) progress(Math.min(1, segment.end_s / player.duration));
+      },
     });
     finish(whole.duration ?? whole.usage?.seconds ?? player.duration);
   } catch (error) {
-    explain(error);
+    const isRefused = error instanceof ApiError && error.status === 0 && sent > 0 && sent < 1;
+    if (isRefused && await isThere()) { tell(); complain("refused"); } else explain(error, () => hearFile(file));
   } finally {
     running = null;
+    progress();
+    player.reach(Infinity);
     update();
   }
 }
 
-function asked() {
-  const found = {};
-  for (const id of KEPT) found[id] = at(id).type === "checkbox" ? at(id).checked : at(id).value;
-  return found;
-}
+async function isThere() { return fetch("/health").then((answer) => answer.ok, () => false); }
 
 // --- the microphone ------------------------------------------------------------------------------
 
 async function talk() {
-  if (running?.isTalk) { running.stop(); return; }
-  if (running) return;
-  const session = new Talk();
+  if (running?.isTalk) { stopTalk(); return; }
+  if (running) { complain("busy"); return; }
+  const { model, language, to, labels, itn } = asked();
+  const start = { model, labels, itn, ...(language && { language }), ...(to && { to }) };
+  const session = new Talk(key(), start, {
+    block: (block) => { player.push(block); showTime(); },
+    ready: (name) => { about.model = name; tell("listening"); },
+    partial: (words) => transcript.partial(words),
+    final: (words) => transcript.final(words),
+    said: add,
+    problem: (text) => complain(text),
+    warn: (text) => tell(text),
+    behind: (seconds) => {
+      if (seconds > BEHIND_S) tell("behind", { time: clock(seconds) });
+      else if (told.status?.[0] === "behind") tell("listening");
+    },
+    done: finish,
+    cut: async (wasReady) => { tell(); if (wasReady || await enter()) complain("cut"); },
+    over: () => endTalk(session),
+  });
   running = session;
   begin("microphone");
   tell("opening");
   try {
     await session.open();
+    if (running === session && !session.isReady) tell("loading");
   } catch (error) {
-    session.over();
+    endTalk(session);
     explain(error);
   }
 }
 
-class Talk {
-  constructor() {
-    this.isTalk = true;
-    this.blocks = [];
-    this.held = [];  // what was said before the server listened
-    this.seconds = 0;
-  }
-
-  async open() {
-    this.microphone = await Microphone.open((block) => this.push(block));
-    this.rate = this.microphone.rate;
-    const { model, language: spoken, to, labels, itn } = asked();
-    const start = { model, rate_hz: this.rate, labels, itn };
-    if (spoken) start.language = spoken;
-    if (to) start.to = to;
-    this.captions = new Captions(at("key").value, start, {
-      ready: (message) => { about.model = message.model; this.isReady = true; },
-      partial: (message) => transcript.partial(message.words),
-      final: (message) => transcript.final(message.words),
-      said: (message) => add(message.segment),
-      error: (message) => complain(message.error.message),
-      done: (message) => finish(message.duration_s),
-      closed: (code, isDone) => this.closed(code, isDone),
-    });
-    this.captions.rate = this.rate;
-    for (const block of this.held.splice(0)) this.captions.push(block);
-    tell("loading");
-  }
-
-  push(block) {
-    this.seconds += block.length / (this.rate ?? 16000);
-    player.push(block);
-    if (this.seconds < MAX_KEPT_S) this.blocks.push(block);
-    else if (this.blocks.length) this.blocks = [];  // too long to be kept in memory
-    if (!this.captions) this.held.push(block);
-    else if (!this.isEnding) this.captions.push(block);
-    if (!this.isReady || this.isEnding) return;
-    if (this.captions.behind > 3) tell("behind", { time: clock(this.captions.behind) });
-    else tell("listening", { time: clock(this.seconds) });
-  }
-
-  async stop() {
-    if (this.isEnding) { this.captions?.close(); return; }
-    this.isEnding = true;
-    tell("ending");
-    await this.microphone?.close();
-    if (this.captions) this.captions.end(); else this.over();
-  }
-
-  async closed(code, isDone) {
-    if (!this.isEnding) await this.microphone?.close();
-    if (!isDone && at("problem").hidden) complain(say(code === 1006 && !this.isReady ? "unreachable" : "cut"));
-    if (!isDone && !this.isReady) checkKey();
-    this.over();
-  }
-
-  over() {
-    if (running === this) running = null;
-    if (this.blocks.length && transcript.segments.length) {
-      saved = wav(this.blocks, this.rate);
-      player.load(saved);
-    }
-    update();
-  }
-}
-
-// --- choices -------------------------------------------------------------------------------------
-
-function fill(select, options, chosen) {
-  select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
-  select.value = options.some(([value]) => value === chosen) ? chosen : options[0]?.[0] ?? "";
-}
-
-function fillLanguages() {
-  const byName = (codes) => codes.map((code) => [code, nameOf(code)]);
-  fill(at("language"), [["", say("auto")], ...byName(SPOKEN)], at("language").value || stored("language"));
-  fill(at("to"), [["", say("none")], ...byName(INTO)], at("to").value || stored("to"));
-}
-
-async function checkKey() {
-  try {
-    const found = (await models(at("key").value)).filter((one) => one.kind === "recogniser");
-    fill(at("model"), found.map((one) => [one.id, one.id]), stored("model"));
-    if (at("problem").textContent === say("need_key")) complain("");
-  } catch (error) {
-    explain(error);
-  }
-}
-
-function stored(name) { try { return localStorage.getItem(`mooer.${name}`) ?? ""; } catch { return ""; } }
-
-function store(name, value) { try { localStorage.setItem(`mooer.${name}`, value); } catch { /* private */ } }
-
-function setLanguage(code) {
-  speak(code);
-  store("interface", language());
-  at("speak-zh").setAttribute("aria-pressed", String(language() === "zh"));
-  at("speak-en").setAttribute("aria-pressed", String(language() === "en"));
-  at("waveform").setAttribute("aria-label", say("waveform"));
-  fillLanguages();
-  setTheme(document.documentElement.dataset.theme);
-  const reason = canRecord();
-  at("no-microphone").hidden = !reason;
-  at("no-microphone").textContent = reason ? words(reason) : "";
-  if (told?.[0]) tell(...told);
+function stopTalk() {
+  tell("ending");
+  running.stop();
   update();
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  at("theme").textContent = say(theme === "dark" ? "light" : "theme");
-  player.draw();
+function endTalk(session) {
+  if (running === session) running = null;
+  if (told.status?.[0] === "ending") tell("stopped");
+  if (session.blocks.length && session.rate) {
+    saved = wav(session.blocks, session.rate);
+    player.load(saved);
+  }
+  update();
 }
 
 // --- hands on ------------------------------------------------------------------------------------
 
 const KEYS = {
-  o: () => at("file").click(),
+  o: () => at("choose").disabled || at("file").click(),
   r: () => talk(),
   "?": () => at("keys").showModal(),
   " ": () => player.toggle(),
@@ -255,13 +252,25 @@ const KEYS = {
 };
 
 function onKey(event) {
-  const isTyping = event.target.closest("input, select, textarea, dialog, audio");
+  const isTicking = event.target.matches("input[type=checkbox]") && event.key !== " ";
+  const isTyping = !isTicking && event.target.closest("input, select, textarea, dialog");
   const isPressing = event.key === " " && event.target.closest("button, a");
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || isTyping || isPressing || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key.startsWith("Arrow") && at("audio").hidden) return;
+  if (event.key.startsWith("Arrow") && !player.isReady) return;
   event.preventDefault();
   action();
+}
+
+function reword(code) {
+  setLanguage(code);
+  const reason = canRecord();
+  at("no-microphone").hidden = !reason;
+  at("no-microphone").textContent = reason ? say(reason, place()) : "";
+  tell(...(told.status ?? []));
+  complain(...(told.problem ?? []));
+  transcript.reword();
+  update();
 }
 
 function wire() {
@@ -269,32 +278,22 @@ function wire() {
   at("file").onchange = () => { hearFile(at("file").files[0]); at("file").value = ""; };
   at("talk").onclick = talk;
   at("stop").onclick = () => running?.stop();
+  at("play").onclick = () => player.toggle();
+  at("speed").onclick = () => { at("speed").textContent = `${player.faster()}×`; };
   at("help").onclick = () => at("keys").showModal();
-  at("speak-zh").onclick = () => setLanguage("zh");
-  at("speak-en").onclick = () => setLanguage("en");
-  at("theme").onclick = () => {
-    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-    store("theme", document.documentElement.dataset.theme);
-  };
+  at("speak-zh").onclick = () => reword("zh");
+  at("speak-en").onclick = () => reword("en");
+  at("theme").onclick = () => { toggleTheme(); player.recolour(); };
+  matchMedia("(prefers-color-scheme: dark)").onchange = () => { tellTheme(); player.recolour(); };
   at("options").onsubmit = (event) => event.preventDefault();
-  at("key").onchange = checkKey;
-  for (const id of KEPT) {
-    at(id).addEventListener("change", () => store(id, at(id).type === "checkbox" ? String(at(id).checked) : at(id).value));
-  }
+  at("key-row").onsubmit = (event) => { event.preventDefault(); enter(); };
   at("copy").onclick = async () => {
-    await navigator.clipboard?.writeText(render("txt", transcript.segments, about));
-    tell("copied");
+    tell(await copy(render("txt", transcript.segments, about)) ? "copied" : "no_copy");
   };
   at("save-sound").onclick = () => saved && download("microphone.wav", saved);
-  for (const button of document.querySelectorAll("[data-format]")) {
-    const { format } = button.dataset;
-    const type = { json: "application/json", vtt: "text/vtt" }[format] ?? "text/plain";
-    button.onclick = () => {
-      const name = (about.source ?? "transcript").replace(/\.[^.]*$/, "");
-      download(`${name}.${format}`, render(format, transcript.segments, about), `${type};charset=utf-8`);
-    };
-  }
+  for (const button of document.querySelectorAll("[data-format]")) button.onclick = () => save(button.dataset.format);
   document.addEventListener("keydown", onKey);
+  document.addEventListener("paste", (event) => hearFile(event.clipboardData?.files[0]));
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
       event.preventDefault();
@@ -304,8 +303,13 @@ function wire() {
   }
 }
 
+function save(format) {
+  const type = { json: "application/json", vtt: "text/vtt" }[format] ?? "text/plain";
+  const name = (about.source ?? "transcript").replace(/\.[^.]*$/, "");
+  download(`${name}.${format}`, render(format, transcript.segments, about), `${type};charset=utf-8`);
+}
+
+restore();
 wire();
-for (const id of ["labels", "speakers", "itn"]) if (stored(id)) at(id).checked = stored(id) === "true";
-document.documentElement.dataset.theme = stored("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-setLanguage(stored("interface") || (navigator.language.startsWith("zh") ? "zh" : "en"));
-checkKey();
+reword(firstLanguage());
+enter();

@@ -34,29 +34,60 @@ export function clock(seconds) {
   return (h ? `${h}:${String(m).padStart(2, "0")}` : String(m)) + ":" + String(s).padStart(2, "0");
 }
 
-// The places of words in their segment's text, so that they can be shown as it is written; null
-// where the text was written anew (numbers in digits) and they are not in it one after the other.
+// The places of words in their segment's text, so that they can be shown as it is written. Words
+// that are written anew ("twenty five" as 25) are one place together; null where nothing is found.
 export function placed(segment) {
+  const { text } = segment;
   const found = [];
-  let at = 0;
+  let at = 0, missing = [];
+  const close = (begin) => {
+    const gap = text.slice(at, begin);
+    const from = at + gap.search(/[\p{L}\p{N}]/u);
+    if (missing.length && from >= at) {
+      found.push({ ...missing[0], end_s: missing.at(-1).end_s, begin: from, end: from + gap.slice(from - at).trimEnd().length });
+    }
+    missing = [];
+  };
   for (const word of segment.words ?? []) {
-    const text = word.text.trim();
-    const begin = segment.text.indexOf(text, at);
-    if (!text || begin < 0 || segment.text.slice(at, begin).trim()) return null;
-    at = begin + text.length;
+    const said = word.text.trim();
+    const reach = missing.reduce((sum, one) => sum + one.text.length + 4, 0);
+    const begin = said ? find(text, said, at, reach) : -1;
+    if (begin < 0) { if (said) missing.push(word); continue; }
+    close(begin);
+    at = begin + said.length;
     found.push({ ...word, begin, end: at });
   }
+  if (found.length) close(text.length);
   return found.length ? found : null;
 }
 
+// Where a word stands next: behind marks alone, or where others are missing behind what took their place.
+function find(text, word, from, reach) {
+  for (let begin = text.indexOf(word, from); begin >= 0; begin = text.indexOf(word, begin + 1)) {
+    const letters = text.slice(from, begin).replace(/[^\p{L}\p{N}]/gu, "").length;
+    if (letters > reach) return -1;
+    if (isWhole(text, begin, begin + word.length)) return begin;
+  }
+  return -1;
+}
+
+// Whether a stretch cuts no word of an alphabet, and no number, in two.
+function isWhole(text, begin, end) {
+  const cuts = (at) => /^[A-Za-z0-9\u00c0-\u024f]{2}$/.test(text.slice(at - 1, at + 1));
+  return !(begin > 0 && cuts(begin)) && !cuts(end);
+}
+
+// Whether there is a translation to be shown beside the text.
+export function foreign(segment) { return Boolean(segment.translation) && segment.translation !== segment.text; }
+
 function lines(segment, text) {
   const speaker = segment.speaker ? `${segment.speaker}: ` : "";
-  return segment.translation ? [speaker + text, segment.translation] : [speaker + text];
+  return foreign(segment) ? [speaker + text, segment.translation] : [speaker + text];
 }
 
 // A long segment becomes several cues, cut between words; with a translation it stays whole.
 function cuesOf(segment) {
-  const words = segment.translation ? null : placed(segment);
+  const words = foreign(segment) ? null : placed(segment);
   const isShort = width(segment.text) <= MAX_CUE_WIDTH && segment.end_s - segment.start_s <= MAX_CUE_S;
   if (!words || isShort) return [{ start_s: segment.start_s, end_s: segment.end_s, lines: lines(segment, segment.text) }];
   const cues = [];
@@ -100,6 +131,21 @@ export function download(name, data, type) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+// Whether a text could be put onto the clipboard: over plain http a browser knows only the old way.
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = document.body.appendChild(document.createElement("textarea"));
+    field.value = text;
+    field.select();
+    const isDone = document.execCommand("copy");
+    field.remove();
+    return isDone;
+  }
 }
 
 // 16-bit samples as a wav file.

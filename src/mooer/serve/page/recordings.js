@@ -1,61 +1,95 @@
 // A recording to the HTTP endpoints: segments as they are heard, or all of them at the end.
 
 export class ApiError extends Error {
-  constructor(status, message) { super(message); this.status = status; }
+  constructor(status, message = "", code = "") { super(message); this.status = status; this.code = code; }
 }
 
-export function headersOf(key) { return key ? { authorization: `Bearer ${key}` } : {}; }
-
 export async function models(key) {
-  const answer = await fetch("/v1/models", { headers: headersOf(key) });
-  if (!answer.ok) throw await errorOf(answer);
+  let answer;
+  try {
+    answer = await fetch("/v1/models", { headers: key ? { authorization: `Bearer ${key}` } : {} });
+  } catch { throw new ApiError(0); }
+  if (!answer.ok) throw errorOf(answer.status, await answer.text());
   return (await answer.json()).data;
 }
 
-// `options`: model, language, to, labels, speakers, itn. `onSegment` is given segments of the house.
-export async function transcribe(file, key, options, signal, onSegment) {
+// `options`: model, language, to, labels, speakers, itn. `on.sent` is told what share of the file
+// has gone, `on.segment` is given segments of the house. Models that know no times of words are
+// asked once more without them.
+export async function transcribe(file, key, options, signal, on) {
+  try {
+    return await post(file, key, options, signal, on, true);
+  } catch (error) {
+    if (error.code !== "no_word_times") throw error;
+    return post(file, key, options, signal, on, false);
+  }
+}
+
+function formOf(file, options, withWords) {
   const form = new FormData();
   form.append("model", options.model);
   form.append("response_format", "verbose_json");
   form.append("timestamp_granularities[]", "segment");
+  if (withWords) form.append("timestamp_granularities[]", "word");
   form.append("stream", "true");
   if (options.language) form.append("language", options.language);
   if (options.to) form.append("to", options.to);
-  else form.append("timestamp_granularities[]", "word");
   for (const name of options.labels ? ["rich", "gender", "age"] : []) form.append(name, "true");
-  if (options.speakers && !options.to) form.append("speakers", "auto");
+  if (options.speakers) form.append("speakers", "auto");
   if (options.itn) form.append("itn", "true");
   form.append("file", file, file.name);  // last: the fields before it are known when it comes
-  const path = options.to ? "/v1/audio/translations" : "/v1/audio/transcriptions";
-  const answer = await fetch(path, { method: "POST", body: form, headers: headersOf(key), signal });
-  if (!answer.ok) throw await errorOf(answer);
-  let last = null;
-  for await (const event of events(answer.body)) {
-    if (event.error) throw new ApiError(500, event.error.message);
-    if (event.type === "transcript.text.segment") onSegment(segmentOf(event));
-    if (event.type === "transcript.text.done") last = event;
-  }
-  if (!last) throw new ApiError(0, "");
-  return last;
+  return form;
 }
 
-async function errorOf(answer) {
-  let message = `${answer.status} ${answer.statusText}`;
-  try { message = (await answer.json()).error.message; } catch { /* it is not ours */ }
-  return new ApiError(answer.status, message);
+// Not fetch: that does not tell how much of a file has gone.
+function post(file, key, options, signal, on, withWords) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const events = new Events();
+    let done = null;
+    const take = () => {
+      if (request.status !== 200) return;
+      for (const event of events.take(request.responseText)) {
+        if (event.error) { reject(errorOf(500, JSON.stringify(event))); request.abort(); return; }
+        if (event.type === "transcript.text.segment") on.segment(segmentOf(event));
+        if (event.type === "transcript.text.done") done = event;
+      }
+    };
+    request.open("POST", options.to ? "/v1/audio/translations" : "/v1/audio/transcriptions");
+    if (key) request.setRequestHeader("authorization", `Bearer ${key}`);
+    request.upload.onprogress = (event) => on.sent(event.loaded / event.total);
+    request.upload.onload = () => on.sent(1);
+    request.onprogress = take;
+    request.onload = () => {
+      take();
+      if (request.status !== 200) reject(errorOf(request.status, request.responseText));
+      else if (done) resolve(done);
+      else reject(new ApiError(0));
+    };
+    request.onerror = () => reject(new ApiError(0));
+    request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(formOf(file, options, withWords));
+  });
 }
 
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    held += value;
-    const parts = held.split("\n\n");
-    held = parts.pop();
-    for (const part of parts) {
-      const line = part.split("\n").find((one) => one.startsWith("data:"));
+function errorOf(status, text) {
+  try {
+    const { message, code } = JSON.parse(text).error;
+    return new ApiError(status, message, code);
+  } catch { return new ApiError(status, `${status} ${text.slice(0, 200)}`); }  // not from our server
+}
+
+// Server-sent events out of a text that grows.
+class Events {
+  constructor() { this.at = 0; }
+
+  *take(text) {
+    for (;;) {
+      const end = text.indexOf("\n\n", this.at);
+      if (end < 0) return;
+      const line = text.slice(this.at, end).split("\n").find((one) => one.startsWith("data:"));
+      this.at = end + 2;
       const data = line?.slice(5).trim();
       if (data && data !== "[DONE]") yield JSON.parse(data);
     }

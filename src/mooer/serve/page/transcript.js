@@ -1,9 +1,12 @@
 // The transcript on the page. What the server says is put in as text, never as markup.
 
-import { clock, placed } from "./exports.js";
-import { labelOf, say } from "./strings.js";
+import { clock, foreign, placed } from "./exports.js";
+import { iconOf, labelOf, say, speakerOf } from "./strings.js";
 
-const UNSURE = 0.5;
+const UNSURE = 0.5;  // of a word: it is shown, and marked
+const DOUBTFUL = 0.6;  // of a label: it is not shown; the export has it
+const NUM_COLOURS = 8;
+const REST_MS = 4000;  // whoever scrolls by hand is left alone for so long
 
 function make(tag, name, text) {
   const element = document.createElement(tag);
@@ -17,11 +20,15 @@ export class Transcript {
     this.list = list;
     this.openLine = open;
     this.onSeek = onSeek;
+    this.scrolledAt = -REST_MS;
     this.clear();
     list.addEventListener("click", (event) => {
       const at = event.target.closest("[data-at]")?.dataset.at;
       if (at !== undefined && !String(getSelection())) this.onSeek(Number(at));
     });
+    for (const name of ["wheel", "touchmove"]) {
+      addEventListener(name, () => { this.scrolledAt = performance.now(); }, { passive: true });
+    }
   }
 
   clear() {
@@ -29,29 +36,54 @@ export class Transcript {
     this.rows = [];
     this.words = [];  // {start_s, end_s, element}, in order of time
     this.finals = [];  // final words of no sentence yet
+    this.speakers = [];  // by their first words
     this.now = null;
     this.nowRow = null;
     this.list.replaceChildren();
     this.list.classList.remove("two");
-    this.openLine.textContent = "";
+    for (const part of this.openLine.children) part.textContent = "";
   }
 
-  add(segment) {
+  // In another language of the page.
+  reword() {
+    const { segments, finals } = this;
+    this.clear();
+    for (const segment of segments) this.add(segment, false);
+    this.finals = finals;
+    this.partial([]);
+  }
+
+  add(segment, isNew = true) {
     this.segments.push(segment);
     this.finals = this.finals.filter((word) => word.start_s >= segment.end_s);
     const row = this.row(segment);
     this.rows.push({ segment, element: row });
-    const isNear = innerHeight + scrollY > document.body.scrollHeight - 240;
+    const isNear = isNew && innerHeight + scrollY > document.body.scrollHeight - 240;
     this.list.append(row);
-    if (segment.translation) this.list.classList.add("two");
-    if (isNear) row.scrollIntoView({ block: "nearest" });
+    if (foreign(segment)) this.list.classList.add("two");
+    if (isNear) this.reveal(row);
   }
 
   // Final words, and those that may still change behind them.
   final(words) { this.finals.push(...words); this.partial([]); }
 
   partial(words) {
-    this.openLine.textContent = [...this.finals, ...words].map((word) => word.text).join("").trim();
+    const text = (some) => some.map((word) => word.text).join("");
+    const isNear = innerHeight + scrollY > document.body.scrollHeight - 240;
+    const [final, partial] = this.openLine.children;
+    final.textContent = text(this.finals).trimStart();
+    partial.textContent = text(words);
+    if (words.length && isNear) this.reveal(this.openLine);
+  }
+
+  reveal(element) {
+    if (performance.now() - this.scrolledAt > REST_MS) element.scrollIntoView({ block: "nearest" });
+  }
+
+  // The colour of a speaker: a name of the style.
+  colour(speaker) {
+    if (!this.speakers.includes(speaker)) this.speakers.push(speaker);
+    return `s${(this.speakers.indexOf(speaker) % NUM_COLOURS) + 1}`;
   }
 
   row(segment) {
@@ -61,14 +93,21 @@ export class Transcript {
     time.dataset.at = segment.start_s;
     time.setAttribute("aria-label", say("shown_time", { time: clock(segment.start_s) }));
     const said = make("div", "said");
-    said.lang = segment.language;
-    for (const chip of chips(segment)) said.append(make("span", "chip", chip));
-    this.fill(said, segment);
-    row.append(time, said);
-    if (segment.translation) {
-      row.classList.add("with-translation");
-      row.append(make("div", "translation", segment.translation));
+    const marks = make("div", "marks");
+    const before = this.rows.at(-1)?.segment;
+    const goesOn = before !== undefined && before.speaker === segment.speaker;
+    if (segment.speaker) {
+      row.classList.add("spoken", this.colour(segment.speaker));
+      marks.append(make("span", goesOn ? "unseen" : "speaker", speakerOf(segment.speaker)));
     }
+    for (const one of chips(segment, goesOn ? before : {})) marks.append(one);
+    if (marks.childElementCount) said.append(marks);
+    const words = make("div", "words");
+    words.lang = segment.language;
+    this.fill(words, segment);
+    said.append(words);
+    row.append(time, said);
+    if (foreign(segment)) row.append(make("div", "translation", segment.translation));
     return row;
   }
 
@@ -108,7 +147,7 @@ export class Transcript {
       this.nowRow?.classList.remove("now");
       row?.element.classList.add("now");
       this.nowRow = row?.element ?? null;
-      if (row) row.element.scrollIntoView({ block: "nearest" });
+      if (row) this.reveal(row.element);
     }
   }
 
@@ -117,6 +156,12 @@ export class Transcript {
     const starts = this.segments.map((one) => one.start_s);
     if (step > 0) return starts.find((start) => start > time + 0.05);
     return starts.filter((start) => start < time - 1).at(-1) ?? starts[0];
+  }
+
+  // Who speaks when, for the waveform.
+  spans() {
+    return this.segments.filter((one) => one.speaker).map((one) => (
+      { start_s: one.start_s, end_s: one.end_s, colour: `--${this.colour(one.speaker)}` }));
   }
 }
 
@@ -130,13 +175,18 @@ function last(items, holds) {
   return items[low - 1] ?? null;
 }
 
-function chips(segment) {
-  const found = [];
-  if (segment.speaker) found.push(segment.speaker);
-  for (const name of ["emotion", "gender", "age"]) {
-    const label = segment[name];
-    if (label && !["neutral", "unknown"].includes(label.name)) found.push(labelOf(label.name));
-  }
-  for (const name of new Set((segment.events ?? []).map((event) => event.name))) found.push(labelOf(name));
-  return found;
+// Labels, with how sure they are to whoever points at them; what a voice is only where it is new.
+function chips(segment, before) {
+  const voice = ["gender", "age"].filter((name) => segment[name]?.name !== before[name]?.name);
+  const labels = ["emotion", ...voice].map((name) => segment[name]);
+  const shown = labels.filter((label) => label && !["neutral", "unknown"].includes(label.name));
+  const events = new Map((segment.events ?? []).map((event) => [event.name, event]));
+  return [...shown, ...events.values()].filter((label) => !(label.probability < DOUBTFUL)).map((label) => {
+    const chip = make("span", "chip");
+    const icon = make("span", "", iconOf(label.name));
+    icon.setAttribute("aria-hidden", "true");
+    chip.append(icon, labelOf(label.name));
+    if (label.probability) chip.title = `${Math.round(100 * label.probability)} %`;
+    return chip;
+  });
 }
