@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import secrets
 import time
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from starlette.websockets import WebSocketDisconnect
 from mooer.serve.errors import ApiError, told
 from mooer.serve.jobs import StoppedError
 from mooer.serve.settings import LOOPBACK_NAMES
-from mooer.serve.state import CALLER, REQUEST_ID, State
+from mooer.serve.state import CALLER, HOLD, REQUEST_ID, State
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ class Guard:
                 return
             self._check_place(scope)
             self._check_caller(scope)
-            await self._app(scope, receive, watched.send)
+            with self._visit(scope):
+                await self._app(scope, receive, watched.send)
         except (StoppedError, ClientDisconnect, WebSocketDisconnect, asyncio.TimeoutError):
             watched.status = watched.status or 499  # nobody is there to be told
             watched.abort()
@@ -118,6 +120,14 @@ class Guard:
                     503, "the server is about to end: try again", code="draining", retry_after_s=5
                 )
             state.limits.check_rate(caller)
+
+    def _visit(self, scope: Scope) -> AbstractContextManager[Any]:
+        """Count a request of a caller while it lasts; live streams have limits of their own."""
+        if scope["type"] != "http" or CALLER not in scope:
+            return nullcontext()
+        stack = ExitStack()
+        scope[HOLD] = stack.enter_context(self._state.limits.visit(scope[CALLER]))
+        return stack
 
     async def _is_preflight(self, scope: Scope, watched: _Watched) -> bool:
         headers = Headers(scope=scope)
