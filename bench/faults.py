@@ -47,7 +47,7 @@ class Outcome:
     right: int = 0
     wrong: int = 0
     lost: int = 0
-    well_s: float = 0.0  # from the fault to the last answer that was not right
+    well_s: float = 0.0  # from the fault to the end of the last request that went wrong
     note: str = ""
 
 
@@ -55,6 +55,8 @@ async def run_faults(args: Args) -> None:
     """All faults, one after the other."""
     rows = []
     for name, fault in FAULTS.items():
+        if args.only not in name:
+            continue
         try:
             found = await fault(args)
         except SkippedError as error:
@@ -99,7 +101,6 @@ async def loaded(
     async def caller() -> None:
         while time.monotonic() < began + _LOAD_S:
             for clip, text in zip(clips, texts, strict=True):
-                sent = time.monotonic()
                 try:
                     answer = await send(client, clip, "")
                     is_right = answer.status_code == 200 and answer.json()["text"] == text
@@ -110,7 +111,7 @@ async def loaded(
                     found.lost += 1
                     await asyncio.sleep(0.05)
                 if not is_right:
-                    found.well_s = max(found.well_s, sent - hit_at)
+                    found.well_s = max(found.well_s, time.monotonic() - hit_at)
 
     async def strike() -> None:
         await asyncio.sleep(hit_at - time.monotonic())
@@ -125,12 +126,19 @@ async def worker_killed(args: Args) -> Outcome:
     async with served(args, "--workers", str(args.workers)) as (client, _):
         before = await workers_of(client, args.workers)
 
+        again_s = 0.0
+
         async def kill() -> None:
+            nonlocal again_s
+            began = time.monotonic()
             os.kill(min(before), signal.SIGKILL)
+            while len(await workers_of(client, args.workers)) < args.workers:
+                pass
+            again_s = time.monotonic() - began
 
         found = await loaded(client, clips_of(args)[:4], kill)
         after = await workers_of(client, args.workers)
-        found.note = f"{len(after)} workers, {len(after - before)} new"
+        found.note = f"{len(after - before)} new worker answered after {again_s:.1f} s"
     return found
 
 

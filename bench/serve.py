@@ -69,6 +69,7 @@ def main() -> None:
     faults = commands.add_parser("faults")
     faults.add_argument("--workers", type=int, default=2)
     faults.add_argument("--small-disk", type=Path, help="folder on a file system of some 150 MB")
+    faults.add_argument("--only", default="", help="words in the name of a fault")
     faults.add_argument("--port", type=int, default=8099)
     args = parser.parse_args()
     if args.command == "faults":

@@ -285,6 +285,9 @@ def test_a_model_that_is_gone_does_not_end_the_others(caplog):
         assert live.http.get("/ready").json()["failed_models"] == ["fake-two"]
         models.broken = ""
         assert live.transcribe(model="fake-two").status_code == 200
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("mooer")]
+    assert any("/secret" in line for line in lines)
+    assert not any("\n" in line for line in lines)
 
 
 def test_nothing_is_left_behind(tmp_path):

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from mooer.serve.errors import ApiError, told
+from mooer.serve.errors import ApiError, in_one_line, told
 from mooer.serve.jobs import StoppedError
 from mooer.serve.settings import LOOPBACK_NAMES
 from mooer.serve.state import CALLER, HOLD, REQUEST_ID, State
@@ -152,7 +152,7 @@ class Guard:
         if answer.status >= 500:
             level = logging.ERROR if answer.status == 500 else logging.WARNING
             is_bug = answer.code == "internal_error"
-            words = "" if is_bug else f": {type(error).__name__}: {error}"
+            words = "" if is_bug else f": {type(error).__name__}: {in_one_line(error)}"
             logger.log(level, "%s failed%s", scope[REQUEST_ID], words, exc_info=is_bug)
         if watched.status:
             watched.abort()
