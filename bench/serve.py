@@ -12,8 +12,7 @@
 - soak: good clients beside those that vanish in mid-upload or mid-answer, stall, or send garbage.
   Memory, descriptors and threads are the server's own numbers (/metrics); every request that was
   accepted must have exactly one answer, and a good clip always the same text.
-- faults: a server of its own, with workers. One is killed under load, the disk of uploads is full
-  (--small-disk, a small file system), and the time until all answers are right again is taken.
+- faults: servers of its own in trouble: see bench/faults.py.
 """
 
 from __future__ import annotations
@@ -25,13 +24,9 @@ import json
 import os
 import random
 import re
-import signal
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,9 +72,15 @@ def main() -> None:
     faults = commands.add_parser("faults")
     faults.add_argument("--workers", type=int, default=2)
     faults.add_argument("--small-disk", type=Path, help="folder on a file system of some 150 MB")
+    faults.add_argument("--only", default="", help="words in the name of a fault")
     faults.add_argument("--port", type=int, default=8099)
     args = parser.parse_args()
-    asyncio.run({"load": run_load, "soak": run_soak, "faults": run_faults}[args.command](args))
+    if args.command == "faults":
+        from faults import run_faults
+
+        asyncio.run(run_faults(args))
+        return
+    asyncio.run({"load": run_load, "soak": run_soak}[args.command](args))
 
 
 def clips_of(args: Args) -> list[Clip]:
@@ -338,22 +339,6 @@ def missing(tally: Tally) -> int:
     return sum(abs(tally.sent[k] - answered[k]) for k in ("good", "garbage", "mutated", "stream"))
 
 
-# --- faults ---------------------------------------------------------------------------------------
-
-
-async def run_faults(args: Args) -> None:
-    rows = [["a worker is killed", *await killed(args)]]
-    if args.small_disk is not None:
-        rows.append(["the disk is full", *await full(args)])
-    table(["fault", "wrong answers", "answers lost", "s until all is well"], rows)
-
-
-def serving(args: Args, *more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mooer.cli.main", "serve", "--port", str(args.port)]
-    command += ["--model", args.model or "whisper-base", "--speaker", "none", *more]
-    return subprocess.Popen(command)
-
-
 async def ready(client: httpx.AsyncClient) -> None:
     for _ in range(600):
         try:
@@ -363,75 +348,6 @@ async def ready(client: httpx.AsyncClient) -> None:
             pass
         await asyncio.sleep(0.2)
     raise SystemExit("the server does not start")
-
-
-async def killed(args: Args) -> list[str]:
-    process = serving(args, "--workers", str(args.workers))
-    clips = clips_of(args)[:8]
-    lost = wrong = 0
-    well_at = [0.0]
-    try:
-        async with client_of(args, f"http://127.0.0.1:{args.port}") as client:
-            await ready(client)
-            texts = [(await send(client, clip, "")).json()["text"] for clip in clips]
-            text = (await client.get("/metrics")).text
-            victim = int(re.findall(r'worker="(\d+)"', text)[0])
-            killed_at = time.monotonic()
-            ends_at = killed_at + 30
-
-            async def caller() -> None:
-                nonlocal lost, wrong
-                while time.monotonic() < ends_at:
-                    for clip, text in zip(clips, texts, strict=True):
-                        try:
-                            answer = await send(client, clip, "")
-                        except httpx.TransportError:
-                            lost += 1
-                            well_at[0] = time.monotonic() - killed_at
-                            continue
-                        wrong += answer.status_code == 200 and answer.json()["text"] != text
-
-            callers = [asyncio.create_task(caller()) for _ in range(4)]
-            await asyncio.sleep(2)
-            os.kill(victim, signal.SIGKILL)
-            killed_at = time.monotonic()
-            await asyncio.gather(*callers)
-    finally:
-        process.terminate()
-        process.wait(60)
-    return [str(wrong), str(lost), f"{max(0.0, well_at[0]):.1f}"]
-
-
-async def full(args: Args) -> list[str]:
-    process = serving(args, "--set", f"upload_dir={args.small_disk}")
-    filler = args.small_disk / "filler"
-    [clip] = clips_of(args)[:1]
-    try:
-        async with client_of(args, f"http://127.0.0.1:{args.port}") as client:
-            await ready(client)
-            before = (await send(client, clip, "")).json()["text"]
-            with filler.open("wb") as file:
-                for piece in zeros():
-                    try:
-                        file.write(piece)
-                    except OSError:
-                        break
-            statuses = {(await send(client, clip, "")).status_code for _ in range(20)}
-            filler.unlink()
-            began = time.monotonic()
-            answer = await send(client, clip, "")
-            is_well = answer.status_code == 200 and answer.json()["text"] == before
-    finally:
-        filler.unlink(missing_ok=True)
-        process.terminate()
-        process.wait(60)
-    took_s = time.monotonic() - began if is_well else float("nan")
-    return ["0" if statuses <= {200, 507} else f"statuses {statuses}", "0", f"{took_s:.1f}"]
-
-
-def zeros() -> Iterator[bytes]:
-    while True:
-        yield bytes(1 << 20)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ class Models:
     def __call__(self, kind, name, settings, metrics):
         self.loaded.append(name)
         if name == self.broken:
-            raise ModelError("/secret/place holds no model")
+            raise ModelError("/secret/place holds\nno model")
         if kind == SPEAKER:
             return SpeakerEngine(self.speaker)
         if kind == CHAT:

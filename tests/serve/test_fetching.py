@@ -1,8 +1,12 @@
 """Addresses that callers give: refused, unless allowed and public."""
 
 import asyncio
+import contextlib
 import http.server
+import os
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +21,7 @@ ALLOWED = Settings(fetch_urls=True, limits=LimitOptions(max_upload_bytes=10_000)
 PRIVATE = """
 127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 0.0.0.0 100.64.0.1 224.0.0.1
 255.255.255.255 198.18.0.1 ::1 :: fe80::1 fd00::1 ff02::1 ::ffff:10.0.0.1 64:ff9b::7f00:1
-2002:7f00:1:: nonsense
+2002:7f00:1:: fec0::1 ::7f00:1 64:ff9b:1::7f00:1 fe80::1%eth0 nonsense
 """
 
 
@@ -76,6 +80,12 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "http://169.254.169.254/latest")
             self.end_headers()
             return
+        if self.path == "/drip":
+            with contextlib.suppress(OSError):
+                for _ in range(100):
+                    self.wfile.write(b"H")
+                    time.sleep(0.05)
+            return
         self.send_response(404 if self.path == "/gone" else 200)
         self.end_headers()
         self.wfile.write(b"x" * (50_000 if self.path == "/large" else 100))
@@ -113,6 +123,26 @@ def test_what_it_leads_to_is_looked_at_too(site, path, status):
     with pytest.raises(ApiError) as caught:
         asyncio.run(fetch_url(f"{site}/{path}", ALLOWED))
     assert caught.value.status == status
+
+
+def test_a_site_that_sends_letter_by_letter(site, monkeypatch):
+    monkeypatch.setattr(fetching, "_TOTAL_S", 0.3)
+    began = time.monotonic()
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(fetch_url(f"{site}/drip", ALLOWED))
+    assert caught.value.status == 400
+    assert time.monotonic() - began < 3
+
+
+def test_what_is_fetched_is_kept_as_an_upload_is(site, monkeypatch, tmp_path):
+    allowed = replace(ALLOWED, upload_dir=tmp_path)
+    with asyncio.run(fetch_url(f"{site}/a.wav", allowed)) as file:
+        assert os.fstat(file.fileno()).st_nlink == 0
+        assert file.raw.name == "the upload"
+    monkeypatch.setattr("mooer.serve.uploads._RESERVE_BYTES", 1 << 60)
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(fetch_url(f"{site}/a.wav", allowed))
+    assert caught.value.status == 507
 
 
 def test_base64():

@@ -1,6 +1,7 @@
 """The queue before the work: bounded, fair, and nothing is lost in it."""
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
@@ -140,3 +141,26 @@ def test_the_rate_of_a_caller():
         limits.check_rate(ANNA)
     assert 25 <= int(caught.value.headers()["Retry-After"]) <= 30
     limits.check_rate(BEN)
+
+
+def test_open_requests_and_the_bytes_they_keep_are_bounded():
+    limits, whole = make(max_running_each=1, max_waiting_each=1, max_held_bytes=100), []
+    with ExitStack() as stack:
+        for _ in range(18):
+            whole.append(stack.enter_context(limits.visit(ANNA)))
+        with pytest.raises(ApiError) as caught, limits.visit(ANNA):
+            pass
+        assert caught.value.status == 429
+        whole[0](30)
+        whole[1](20)
+        with pytest.raises(ApiError) as caught:
+            whole[2](1)  # more than half of all
+        assert caught.value.status == 429
+        with limits.visit(BEN) as hold:
+            hold(50)
+        with limits.visit(BEN) as hold:
+            hold(50)
+    with limits.visit(ANNA) as hold:
+        hold(50)
+    assert not limits._visits
+    assert not limits._held_bytes

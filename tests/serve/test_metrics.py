@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 from mooer.serve.metrics import Metrics
 
@@ -31,14 +32,16 @@ def test_names_of_series_are_bounded():
     assert len(metrics.samples()) < 600
 
 
-def test_workers_tell_each_others_numbers(tmp_path):
+def test_workers_tell_each_others_numbers(tmp_path, monkeypatch):
     mine, other = Metrics(tmp_path), Metrics(tmp_path)
     mine.add("mooer_requests_total", 2, route="a", status="200")
     other.add("mooer_requests_total", 3, route="a", status="200")
-    (tmp_path / "99999.json").write_text(json.dumps(other.samples()))
+    (tmp_path / "99999.json").write_text(json.dumps([time.monotonic(), other.samples()]))
+    (tmp_path / "99997.json").write_text(json.dumps([time.monotonic() - 60, other.samples()]))
     (tmp_path / "99998.json").write_text("{ broken")
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # somebody sets the clock
     text = mine.render()
     assert 'worker="99999",route="a",status="200"} 3' in text
     assert len(re.findall(r"^mooer_requests_total\{", text, re.M)) == 2
     mine.leave()
-    assert len(list(tmp_path.glob("*.json"))) == 3
+    assert len(list(tmp_path.glob("*.json"))) == 4

@@ -132,6 +132,29 @@ def test_a_sender_who_stalls_or_leaves():
         read(asked, settings)
 
 
+def test_a_sender_who_drips(monkeypatch):
+    """A byte now and then would hold a connection for days."""
+    now = [0.0]
+    monkeypatch.setattr("mooer.serve.uploads.time.monotonic", lambda: now[0])
+
+    def drips(num_bytes, wait_s):
+        async def receive():
+            now[0] += wait_s
+            return {"type": "http.request", "body": b"-" * num_bytes, "more_body": True}
+
+        asked = request([])
+        asked._receive = receive
+        with pytest.raises(ApiError) as caught:
+            read(asked)
+        return caught.value
+
+    assert drips(1, 20).status == 408
+    assert now[0] < 60
+    now[0] = 0.0
+    assert drips(50_000, 20).status in (400, 408)
+    assert now[0] < 2000
+
+
 def test_a_full_disk_is_said(monkeypatch):
     monkeypatch.setattr("mooer.serve.uploads._RESERVE_BYTES", 1 << 60)
     with pytest.raises(ApiError) as caught:

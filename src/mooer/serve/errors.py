@@ -105,8 +105,13 @@ def told(error: BaseException) -> ApiError:
     return ApiError(500, BUG, code="internal_error")
 
 
+def in_one_line(error: BaseException) -> str:
+    """What an error says, so that nothing in it looks like another line of the log."""
+    return " ".join(str(error).split())
+
+
 def _told_of_ours(error: MooerError) -> ApiError:
-    text = " ".join(str(error).split())
+    text = in_one_line(error)
     if isinstance(error, ModelError | StoreError | MissingExtra):
         return ApiError(503, _without_paths(error), code="model_unavailable", retry_after_s=30)
     if isinstance(error, AudioError):

@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import http.client
 import ipaddress
 import socket
 import ssl
-import tempfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from mooer.serve.errors import ApiError, wrong
 from mooer.serve.settings import MIB, Settings
-from mooer.serve.uploads import Form
+from mooer.serve.uploads import Form, check_disk, nameless
 
 _MAX_REDIRECTS = 3
 _MAX_URL_CHARS = 2048
@@ -30,6 +33,9 @@ _TIMEOUT_S = 10.0  # of one step
 _TOTAL_S = 120.0
 _PIECE_BYTES = 64 << 10
 _PORTS = (80, 443)
+
+# Apart from the threads that write uploads, which a slow site must not keep waiting.
+_threads = ThreadPoolExecutor(8, "fetch")
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -58,7 +64,11 @@ async def fetch_url(url: str, settings: Settings) -> BinaryIO:
             param="url",
             code="urls_not_allowed",
         )
-    return await asyncio.to_thread(_fetch, url, settings.limits.max_upload_bytes)
+    loop = asyncio.get_running_loop()
+    limits = settings.limits
+    return await loop.run_in_executor(
+        _threads, _fetch, url, limits.max_upload_bytes, settings.upload_dir
+    )
 
 
 def decode_data(data: str, max_bytes: int, param: str) -> bytes:
@@ -106,6 +116,8 @@ def is_public(address: str) -> bool:
         hidden = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
         if hidden or ip in _NAT64:
             return False
+        if ip.is_site_local:
+            return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
@@ -117,10 +129,13 @@ def _resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
 
-def _fetch(url: str, max_bytes: int) -> BinaryIO:
+def _fetch(url: str, max_bytes: int, folder: Path | None = None) -> BinaryIO:
     ends_at = time.monotonic() + _TOTAL_S
     for _ in range(_MAX_REDIRECTS + 1):
         connection, target = _open(url)
+        cutting = threading.Timer(max(0.0, ends_at - time.monotonic()), connection.cut)
+        cutting.daemon = True
+        cutting.start()  # a site may send its headers letter by letter
         try:
             headers = {"User-Agent": "mooer", "Accept": "*/*", "Accept-Encoding": "identity"}
             connection.request("GET", target, headers=headers)
@@ -131,15 +146,16 @@ def _fetch(url: str, max_bytes: int) -> BinaryIO:
                     continue
                 if answer.status != 200:
                     raise wrong("url", f"the address answers with status {answer.status}")
-                return _poured(answer, max_bytes, ends_at)
+                return _poured(answer, max_bytes, ends_at, folder)
         except (OSError, http.client.HTTPException) as error:
             raise wrong("url", f"the address cannot be read ({type(error).__name__})") from None
         finally:
+            cutting.cancel()
             connection.close()
     raise wrong("url", f"the address leads on more than {_MAX_REDIRECTS} times")
 
 
-def _open(url: str) -> tuple[http.client.HTTPConnection, str]:
+def _open(url: str) -> tuple[_To, str]:
     """A connection to a public address, and what to ask there."""
     try:
         parts = urlsplit(url if len(url) <= _MAX_URL_CHARS and url.isascii() else "")
@@ -169,6 +185,11 @@ class _To(http.client.HTTPConnection):
         """Connect to the address, not to whatever the name is by now."""
         self.sock = socket.create_connection((self._address, self.port), self.timeout)
 
+    def cut(self) -> None:
+        """End it, whatever another thread waits for."""
+        with contextlib.suppress(OSError, AttributeError):  # not open yet, or closed
+            self.sock.shutdown(socket.SHUT_RDWR)
+
 
 class _SecureTo(_To):
     """The same by TLS, whose certificate must be of the name."""
@@ -179,8 +200,10 @@ class _SecureTo(_To):
         self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
 
 
-def _poured(answer: http.client.HTTPResponse, max_bytes: int, ends_at: float) -> BinaryIO:
-    file = tempfile.TemporaryFile("w+b", prefix="mooer-")  # noqa: SIM115 - the form closes it
+def _poured(
+    answer: http.client.HTTPResponse, max_bytes: int, ends_at: float, folder: Path | None
+) -> BinaryIO:
+    file = nameless(folder)
     try:
         num_bytes = 0
         while piece := answer.read1(_PIECE_BYTES):
@@ -194,6 +217,7 @@ def _poured(answer: http.client.HTTPResponse, max_bytes: int, ends_at: float) ->
                 )
             if time.monotonic() > ends_at:
                 raise ApiError(408, "the address takes too long", param="url", code="stalled")
+            check_disk(folder)
             file.write(piece)
         file.seek(0)
     except BaseException:

@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import secrets
 import time
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,10 +23,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from mooer.serve.errors import ApiError, told
+from mooer.serve.errors import ApiError, in_one_line, told
 from mooer.serve.jobs import StoppedError
 from mooer.serve.settings import LOOPBACK_NAMES
-from mooer.serve.state import CALLER, REQUEST_ID, State
+from mooer.serve.state import CALLER, HOLD, REQUEST_ID, State
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ class Guard:
                 return
             self._check_place(scope)
             self._check_caller(scope)
-            await self._app(scope, receive, watched.send)
+            with self._visit(scope):
+                await self._app(scope, receive, watched.send)
         except (StoppedError, ClientDisconnect, WebSocketDisconnect, asyncio.TimeoutError):
             watched.status = watched.status or 499  # nobody is there to be told
             watched.abort()
@@ -119,6 +121,14 @@ class Guard:
                 )
             state.limits.check_rate(caller)
 
+    def _visit(self, scope: Scope) -> AbstractContextManager[Any]:
+        """Count a request of a caller while it lasts; live streams have limits of their own."""
+        if scope["type"] != "http" or CALLER not in scope:
+            return nullcontext()
+        stack = ExitStack()
+        scope[HOLD] = stack.enter_context(self._state.limits.visit(scope[CALLER]))
+        return stack
+
     async def _is_preflight(self, scope: Scope, watched: _Watched) -> bool:
         headers = Headers(scope=scope)
         if scope["type"] != "http" or scope["method"] != "OPTIONS":
@@ -142,7 +152,7 @@ class Guard:
         if answer.status >= 500:
             level = logging.ERROR if answer.status == 500 else logging.WARNING
             is_bug = answer.code == "internal_error"
-            words = "" if is_bug else f": {type(error).__name__}: {error}"
+            words = "" if is_bug else f": {type(error).__name__}: {in_one_line(error)}"
             logger.log(level, "%s failed%s", scope[REQUEST_ID], words, exc_info=is_bug)
         if watched.status:
             watched.abort()

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from mooer.serve.callers import Caller
 from mooer.serve.errors import ApiError
 from mooer.serve.metrics import Metrics
 from mooer.serve.settings import LimitOptions
 
+_MORE_VISITS = 16  # requests of one caller beside those that work and wait
 _MAX_BUCKETS = 10_000  # callers whose rate is remembered
 
 
@@ -47,6 +48,8 @@ class Limits:
         self._metrics = metrics
         self._running = Counter[str]()
         self._sessions = Counter[str]()
+        self._visits = Counter[str]()
+        self._held_bytes = Counter[str]()
         self._waiting: dict[str, Waiting] = {}
         self._num_asked = 0
         self._mean_s = 1.0  # of a piece of work, by those that ended last
@@ -114,6 +117,35 @@ class Limits:
             raise self._refusal(
                 "waiting_each", f"{num_mine} of your requests wait already, the most there may be"
             )
+
+    @contextmanager
+    def visit(self, caller: Caller) -> Iterator[Callable[[int], None]]:
+        """One request, from its headers to its end; gives what counts bytes that it keeps.
+
+        ApiError 429 if the caller has more requests open than may ever run and wait, or if there
+        is no room for its bytes.
+        """
+        options = self.options
+        most = options.max_running_each + options.max_waiting_each + _MORE_VISITS
+        if self._visits[caller.id] >= most:
+            raise self._refusal("open_each", f"{most} of your requests are open already")
+        kept = 0
+
+        def hold(num_bytes: int) -> None:
+            nonlocal kept
+            mine = self._held_bytes[caller.id] + num_bytes
+            all_bytes = self._held_bytes.total() + num_bytes
+            if mine > options.max_held_bytes // 2 or all_bytes > options.max_held_bytes:
+                raise self._refusal("memory", "too many large bodies are worked on", 5)
+            self._held_bytes[caller.id] += num_bytes
+            kept += num_bytes
+
+        self._visits[caller.id] += 1
+        try:
+            yield hold
+        finally:
+            _less(self._visits, caller.id)
+            _less(self._held_bytes, caller.id, kept)
 
     @asynccontextmanager
     async def session(self, caller: Caller) -> AsyncIterator[None]:
@@ -221,7 +253,7 @@ class Limits:
             del self._waiting[name]
 
 
-def _less(counts: Counter[str], name: str) -> None:
-    counts[name] -= 1
+def _less(counts: Counter[str], name: str, num: int = 1) -> None:
+    counts[name] -= num
     if counts[name] <= 0:
         del counts[name]

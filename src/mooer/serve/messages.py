@@ -19,6 +19,7 @@ _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant"
 _MAX_MESSAGES = 200
 _MAX_PARTS = 32
 _MAX_CHARS = 100_000
+_MAX_SOUNDS = 32  # each may be half a minute, however few its bytes
 _MAX_TOKENS, _USUAL_TOKENS = 4096, 500
 _KEPT = 256
 # What changes the answer and is not done here; other fields that are not known are passed over.
@@ -79,6 +80,8 @@ async def read_chat(
         if not isinstance(message, dict):
             raise wrong("messages", f"messages[{i}] must be an object")
         turns.append(await _turn(message, f"messages[{i}]", settings, transcripts, caller))
+        if sum(len(turn.audio) for turn in turns) > _MAX_SOUNDS:
+            raise wrong("messages", f"messages have more than {_MAX_SOUNDS} sounds", "too_long")
     if sum(len(turn.text) for turn in turns) > _MAX_CHARS:
         raise wrong("messages", f"messages have more than {_MAX_CHARS} characters", "too_long")
     usual = number_of(body, "max_tokens", _USUAL_TOKENS, 1, _MAX_TOKENS)

@@ -135,16 +135,19 @@ class Metrics:
         with contextlib.suppress(OSError):  # a full disk must not end anything
             place = self._folder / f"{os.getpid()}.json"
             part = place.with_suffix(".part")
-            part.write_text(json.dumps(self.samples()), "utf-8")
+            part.write_text(json.dumps([now, self.samples()]), "utf-8")
             part.replace(place)
 
     def _others(self, me: str) -> Iterator[Sample]:
         assert self._folder is not None
         for path in sorted(self._folder.glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
-                if path.stem == me or time.time() - path.stat().st_mtime > _FRESH_S:
+                if path.stem == me:
                     continue
-                for name, labels, value in json.loads(path.read_text("utf-8")):
+                at, samples = json.loads(path.read_text("utf-8"))
+                if time.monotonic() - at > _FRESH_S:  # one clock for all, which nobody sets
+                    continue
+                for name, labels, value in samples:
                     pairs = tuple((str(key), str(text)) for key, text in labels)
                     yield _of_worker(path.stem, (name, pairs, float(value)))
 

@@ -14,6 +14,7 @@ from mooer.serve import encoders, formats, messages
 from mooer.serve.state import State
 
 Schema = dict[str, Any]
+_WORKING = (400, 404, 408, 413, 429, 503, 504)  # what any work may end in
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>mooer API</title>
 <meta name="viewport" content="width=device-width"><style>
 :root{color-scheme:light dark}body{font:1rem/1.5 system-ui;max-width:56rem;margin:auto;padding:1rem}
@@ -64,15 +65,17 @@ def _paths() -> Schema:
         "/v1/audio/transcriptions": {"post": _hears("Write down what is said", _TRANSCRIPTION)},
         "/v1/audio/translations": {"post": _hears("Translate what is said", _TRANSLATION)},
         "/v1/audio/speech": {
-            "post": _call("Speak a text", _body(_SPEECH), _sound(), **_answers(400, 404, 413, 429))
+            "post": _call("Speak a text", _body(_SPEECH), _sound(), **_answers(*_WORKING))
         },
-        "/v1/audio/voices": {"get": _call("The voices there are", None, _json(_OBJECT))},
+        "/v1/audio/voices": {
+            "get": _call("The voices there are", None, _json(_OBJECT), **_answers(404, 503))
+        },
         "/v1/chat/completions": {
             "post": _call(
                 "Answer, of text and sound",
                 _body(_CHAT),
-                _json(_OBJECT) | {"text/event-stream": {"schema": _TEXT}},
-                **_answers(400, 403, 404, 413, 429),
+                _json(_OBJECT) | {"text/event-stream": {"schema": _EVENT}},
+                **_answers(403, *_WORKING),
             )
         },
         "/v1/models": {"get": _call("The models there are", None, _json(_OBJECT))},
@@ -98,9 +101,9 @@ def _paths() -> Schema:
 
 def _hears(summary: str, schema: Schema) -> Schema:
     content = _json(_OBJECT) | {"text/plain": {"schema": _TEXT}}
-    content |= {"text/event-stream": {"schema": _TEXT}}
+    content |= {"text/event-stream": {"schema": _EVENT}}
     body = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-    return _call(summary, body, content, **_answers(400, 403, 404, 408, 413, 429, 503, 504, 507))
+    return _call(summary, body, content, **_answers(403, 507, *_WORKING))
 
 
 def _call(summary: str, body: Schema | None, content: Schema, **others: Schema) -> Schema:
@@ -109,6 +112,7 @@ def _call(summary: str, body: Schema | None, content: Schema, **others: Schema) 
         "responses": {
             "200": {"description": "Done", "content": content},
             "401": _ANSWER,
+            "429": _ANSWER,
             **{code.removeprefix("s"): answer for code, answer in others.items()},
         },
     }
@@ -129,7 +133,7 @@ def _json(schema: Schema) -> Schema:
 
 def _sound() -> Schema:
     kinds = {kind: {"schema": _BINARY} for kind in encoders.MEDIA_TYPES.values()}
-    return kinds | {"text/event-stream": {"schema": _TEXT}}
+    return kinds | {"text/event-stream": {"schema": _EVENT}}
 
 
 def _parameter(name: str) -> Schema:
@@ -146,6 +150,7 @@ def _choice(names: Any, usual: str, text: str = "") -> Schema:
 
 _TEXT: Schema = {"type": "string"}
 _OBJECT: Schema = {"type": "object"}
+_EVENT: Schema = _of("object", "a server-sent event", properties={"data": _TEXT})
 _BINARY: Schema = {"type": "string", "format": "binary"}
 _FLAG: Schema = {"type": "boolean", "default": False}
 _ERROR = _of(
@@ -213,10 +218,20 @@ _SPEECH = _of(
     properties={
         "input": _of("string", "the text", minLength=1, maxLength=4096),
         "model": _TEXT,
-        "voice": _of("string", "one of /v1/audio/voices, or a blend: a:0.6+b:0.4"),
+        "voice": _of(
+            "string", "one of /v1/audio/voices, or a blend: a:0.6+b:0.4", minLength=1, maxLength=256
+        ),
         "response_format": _choice(encoders.MEDIA_TYPES, "mp3"),
         "speed": _of("number", minimum=0.5, maximum=2.0, default=1.0),
         "stream_format": _choice(("audio", "sse"), "audio"),
+    },
+)
+_MESSAGE = _of(
+    "object",
+    required=["role"],
+    properties={
+        "role": _of("string", enum=["system", "developer", "user", "assistant"]),
+        "content": {"type": ["string", "array", "null"], "description": "a text, or parts"},
     },
 )
 _CHAT = _of(
@@ -224,7 +239,7 @@ _CHAT = _of(
     required=["messages"],
     properties={
         "model": _TEXT,
-        "messages": _of("array", "turns of text and input_audio", minItems=1, items=_OBJECT),
+        "messages": _of("array", "turns of text and input_audio", minItems=1, items=_MESSAGE),
         "stream": _FLAG,
         "max_completion_tokens": _of("integer", minimum=1, maximum=4096),
         "temperature": _of("number", minimum=0, maximum=2),

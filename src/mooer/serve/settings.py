@@ -19,6 +19,7 @@ class LimitOptions:
 
     max_upload_bytes: int = 512 * MIB
     max_body_bytes: int = 32 * MIB  # of a JSON body, with sound in it
+    max_held_bytes: int = 256 * MIB  # of all JSON bodies at a time; of one caller half of it
     max_duration_s: float = 4 * 3600.0  # of one recording, counted while it is read
     max_input_chars: int = 4096  # of a text to be spoken
     max_running: int = 16  # requests that are worked on

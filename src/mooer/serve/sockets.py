@@ -52,6 +52,7 @@ class Socket:
         self._waiting: deque[Message] = deque()
         self._news = asyncio.Event()
         self._is_over = False
+        self._writing: asyncio.Future[None] | None = None
         self.query = websocket.query_params
         self.num_wrong = 0
 
@@ -101,7 +102,10 @@ class Socket:
         """Write until nothing more comes. ApiError 408 for one who does not read."""
         while True:
             while self._waiting:
-                await self._write(self._waiting.popleft(), self._idle_s)
+                writing = asyncio.ensure_future(self._write(self._waiting.popleft(), self._idle_s))
+                writing.add_done_callback(lambda one: one.cancelled() or one.exception())
+                self._writing = writing
+                await asyncio.shield(writing)  # half-written it would be lost, or told twice
             if self._is_over:
                 return
             self._news.clear()
@@ -118,6 +122,9 @@ class Socket:
         """Say goodbye, in a bounded time; with an error, why."""
         if self._websocket.application_state is not WebSocketState.CONNECTED:
             return
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=_CLOSE_S)
+            self._writing.cancel()
         code = 1000 if error is None else 4000 + error.status
         with contextlib.suppress(GoneError, ApiError, RuntimeError, asyncio.TimeoutError):
             if error is not None:

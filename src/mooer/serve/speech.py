@@ -22,6 +22,7 @@ from mooer.serve.state import State
 from mooer.serve.streams import NO_BUFFER, SSE, Streamed, begun, event, in_turn, telling_errors
 from mooer.serve.uploads import read_json
 
+_MAX_BYTES = 1 << 20  # of a body: it is text
 MIN_SPEED, MAX_SPEED = 0.5, 2.0  # of the speaker; OpenAI's range is wider
 
 
@@ -43,7 +44,7 @@ def routes(state: State) -> list[Route]:
     async def speak(request: Request) -> Response:
         job = state.job(request)
         state.limits.check_room(job.caller)
-        body = await read_json(request, state.settings)
+        body = await read_json(request, state.settings, _MAX_BYTES)
         wanted = read_wanted(body, state.settings.limits.max_input_chars)
         spoken = await begun(request, job, spoken_file(state, job, wanted))
         if wanted.by_events:

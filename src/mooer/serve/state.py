@@ -17,6 +17,7 @@ from mooer.serve.settings import Settings
 
 CALLER = "mooer.caller"  # where a connection's scope has who calls
 REQUEST_ID = "mooer.request_id"
+HOLD = "mooer.hold"  # what counts the bytes of a body that is kept in memory
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mooer.serve.errors import told
+from mooer.serve.errors import in_one_line, told
 from mooer.serve.jobs import Job, StoppedError
 from mooer.serve.state import State, request_id_of
 
@@ -124,5 +124,6 @@ async def telling_errors(request: Request, events: AsyncGenerator[str, None]) ->
         except Exception as error:
             answer = told(error)
             is_bug = answer.code == "internal_error"
-            logger.warning("%s failed: %s", request_id_of(request), error, exc_info=is_bug)
+            name = request_id_of(request)
+            logger.warning("%s failed: %s", name, in_one_line(error), exc_info=is_bug)
             yield event(answer.body())

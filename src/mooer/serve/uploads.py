@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from mooer.serve.errors import ApiError, wrong
 from mooer.serve.fields import object_of
-from mooer.serve.settings import MIB, Settings
+from mooer.serve.settings import MIB, LimitOptions, Settings
+from mooer.serve.state import HOLD
 
 NAME = "the upload"
 _MAX_FIELD_BYTES = 256 << 10
@@ -26,6 +28,7 @@ _MAX_FIELDS = 64
 _MAX_HEADER_BYTES = 8 << 10  # of one part
 _RESERVE_BYTES = 128 * MIB  # of the disk, that uploads leave to others
 _WRITE_BYTES = 1 * MIB
+_LEAST_BYTES_PER_S = 256  # of a body, after a while
 
 
 class Form:
@@ -60,24 +63,32 @@ async def read_form(request: Request, settings: Settings) -> AsyncIterator[Form]
     form = Form()
     try:
         await _Reading(form, _boundary(request), settings.upload_dir).read(
-            body_of(request, settings.limits.max_upload_bytes, settings.limits.idle_s)
+            body_of(request, settings.limits.max_upload_bytes, settings.limits)
         )
         yield form
     finally:
         form.close()
 
 
-async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
-    """The JSON object of a request. ApiError 413 if it is too large, 400 if it is none."""
+async def read_json(
+    request: Request, settings: Settings, max_bytes: int | None = None
+) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    ApiError 413 if it is too large, 400 if it is none, 408 as for a form, 429 if there is no room.
+    """
     parts = []
     limits = settings.limits
-    async for data in body_of(request, limits.max_body_bytes, limits.idle_s):
+    hold = request.scope.get(HOLD, lambda num_bytes: None)
+    async for data in body_of(request, max_bytes or limits.max_body_bytes, limits):
+        hold(len(data))
         parts.append(data)
     return object_of(b"".join(parts))
 
 
-async def body_of(request: Request, max_bytes: int, idle_s: float) -> AsyncIterator[bytes]:
-    """The pieces of a body. ApiError 413 as soon as it is too large, 408 if it stalls."""
+async def body_of(request: Request, max_bytes: int, limits: LimitOptions) -> AsyncIterator[bytes]:
+    """The pieces of a body. ApiError 413 as soon as it is too large, 408 if it stalls or drips."""
+    idle_s, began = limits.idle_s, time.monotonic()
     claimed = request.headers.get("content-length", "")
     if claimed.isascii() and claimed.isdigit() and int(claimed[:20]) > max_bytes:
         raise _too_large(max_bytes)
@@ -98,6 +109,13 @@ async def body_of(request: Request, max_bytes: int, idle_s: float) -> AsyncItera
         num_bytes += len(data)
         if num_bytes > max_bytes:
             raise _too_large(max_bytes)
+        took_s = time.monotonic() - began
+        if is_more and (
+            num_bytes < _LEAST_BYTES_PER_S * (took_s - idle_s) or took_s > limits.deadline_s
+        ):
+            raise ApiError(
+                408, f"{num_bytes} bytes came in {took_s:.0f} s: send them faster", code="stalled"
+            )
         if data:
             yield data
 
@@ -184,10 +202,7 @@ class _Reading:
             await asyncio.to_thread(self._write, file, data)
 
     def _write(self, file: BinaryIO, data: bytearray) -> None:
-        if shutil.disk_usage(self._folder or tempfile.gettempdir()).free < _RESERVE_BYTES:
-            raise ApiError(
-                507, "the server's disk is full: try later", code="disk_full", retry_after_s=60
-            )
+        check_disk(self._folder)
         file.write(data)
 
     def _begin(self) -> None:
@@ -224,7 +239,7 @@ class _Reading:
         if self._is_file and (self._name != "file" or self._form.file is not None):
             raise wrong(self._name, "one file is taken, in the field file", "invalid_form")
         if self._is_file:
-            self._form.file = _nameless(self._folder)
+            self._form.file = nameless(self._folder)
 
     def _take(self, data: bytes) -> None:
         self._data += data
@@ -247,7 +262,15 @@ class _Reading:
         self._is_done = True
 
 
-def _nameless(folder: Path | None) -> BinaryIO:
+def check_disk(folder: Path | None) -> None:
+    """ApiError 507 if the disk of uploads has hardly any room left."""
+    if shutil.disk_usage(folder or tempfile.gettempdir()).free < _RESERVE_BYTES:
+        raise ApiError(
+            507, "the server's disk is full: try later", code="disk_full", retry_after_s=60
+        )
+
+
+def nameless(folder: Path | None) -> BinaryIO:
     """A file on the disk that has no name there; to messages it is "the upload"."""
     file: Any = tempfile.TemporaryFile("w+b", prefix="mooer-", dir=folder)  # noqa: SIM115 - `Form` closes it
     file.raw.name = NAME
