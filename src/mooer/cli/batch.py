@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +13,7 @@ import typer
 from mooer.cli.output import Output
 from mooer.data.manifest import Item, inputs
 from mooer.errors import ConfigError, MooerError, OutputError, StoreError
+from mooer.memory import share_freed_memory
 from mooer.transcript import Transcript
 
 logger = logging.getLogger(__name__)
@@ -29,9 +28,6 @@ class Together:
 
     alone: Job  # for one input
     run: Callable[[Sequence[Item]], Iterator[Outcome]]
-
-
-_M_ARENA_MAX = -8  # malloc.h
 
 
 def run_batch(
@@ -50,7 +46,7 @@ def run_batch(
     if not waiting:
         return
     _check_first(waiting)
-    _share_freed_memory()
+    share_freed_memory()
     many = len(items) > 1
     failures: list[tuple[Item, str]] = []
     job = start()
@@ -114,9 +110,3 @@ def from_terminal(item: Item) -> str:
     if item.path == "-" and sys.stdin.isatty():
         logger.info("reading audio from standard input: pipe a file into it, or press ctrl-C")
     return item.path
-
-
-def _share_freed_memory() -> None:
-    """One heap for all threads: with one each, glibc keeps for every worker what it has freed."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

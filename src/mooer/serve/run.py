@@ -22,6 +22,7 @@ import uvicorn
 
 from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError
+from mooer.memory import share_freed_memory
 from mooer.serve.app import make_app
 from mooer.serve.crew import Crew, has_parent
 from mooer.serve.engines import Load
@@ -74,6 +75,7 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings) -> None:
     """Run until told to end. ConfigError if the port cannot be had."""
+    share_freed_memory()
     with ExitStack() as stack:
         if settings.workers > 1 and settings.metrics_dir is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mooer-metrics-"))
@@ -107,6 +109,7 @@ def _not_started(settings: Settings) -> ConfigError:
 
 
 def _work(config: uvicorn.Config, place: socket.socket, beat: Any) -> None:
+    share_freed_memory()
     Server(config, beat).run([place])
 
 
