@@ -2,15 +2,15 @@
 
 import sys
 
-import ray
-from deploy.ray_serve import RayOptions, make
-from ray import serve
-from tests.serve.stand import load_quick
-
-from mooer.serve.settings import Settings
-
 
 def main():
+    import ray  # not where tests are collected: it may not be installed
+    from deploy.ray_serve import RayOptions, make
+    from ray import serve
+    from tests.serve.stand import load_quick
+
+    from mooer.serve.settings import Settings
+
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     settings = Settings(models=("fake",), speaker=None, api_key="k")
