@@ -20,7 +20,7 @@ from mooer.infer.recognizer import Recognizer
 from mooer.serve.chats import SpeechChat
 from mooer.serve.engines import CHAT, SPEAKER
 from mooer.serve.run import Server, configure
-from mooer.serve.settings import Settings
+from mooer.serve.settings import NO_LLM, Settings
 from mooer.serve.sharing import share
 from mooer.serve.speakers import SpeakerEngine
 
@@ -93,10 +93,9 @@ class Numerals:
 class FakeEngine:
     """What `serve.loading` makes of a model."""
 
-    has_llm = False
-
-    def __init__(self, whisper, on_batch=lambda size: None, max_batch=8):
+    def __init__(self, whisper, on_batch=lambda size: None, max_batch=8, has_llm=True):
         self.whisper = whisper
+        self.has_llm = has_llm
         recognizer = Recognizer(whisper, LoudnessVad(), name="fake", versions={"mooer": "0"})
         self._shared = share(recognizer, threads=1, max_batch=max_batch, on_batch=on_batch)
 
@@ -133,7 +132,10 @@ class Models:
         if kind == CHAT:
             return SpeechChat(self.llm)
         return FakeEngine(
-            self.whisper, lambda size: metrics.observe("mooer_batch_size", size), settings.max_batch
+            self.whisper,
+            lambda size: metrics.observe("mooer_batch_size", size),
+            settings.max_batch,
+            has_llm=settings.llm != NO_LLM,
         )
 
 

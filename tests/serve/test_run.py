@@ -1,6 +1,5 @@
 """The server as a process: it ends when told, but not in the midst of an answer."""
 
-import logging
 import os
 import signal
 import socket
@@ -91,19 +90,7 @@ def _works(port):
         return False
 
 
-@pytest.fixture
-def own_logs():
-    """What a server does to the log ends with the test."""
-    kept = [
-        (one, one.handlers[:], one.level) for one in map(logging.getLogger, ("mooer", "uvicorn"))
-    ]
-    yield
-    for logger, handlers, level in kept:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-
-
-def test_a_port_in_use_is_said(own_logs):
+def test_a_port_in_use_is_said():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
