@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ import mooer
 from mooer.cli.main import COMMANDS, load_command
 from mooer.store import catalog
 from mooer.store.progress import megabytes
-from mooer.store.settings import VARIABLES
+from mooer.store.settings import VARIABLES, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / name for name in ("README.md", "README_CN.md")]
@@ -154,3 +155,16 @@ def test_clips_are_heard_without_an_error(name: str) -> None:
     transcript = mooer.load().transcribe(ROOT / "examples" / name)
     assert transcript.language == name.partition(".")[0]
     assert letters(transcript.text) == letters(TRANSCRIPT[name])
+
+
+@pytest.mark.real
+def test_nothing_is_reported_home(tmp_path: Path) -> None:
+    """onnxruntime would keep an id of the machine for its reports."""
+    program = (
+        "import mooer; from mooer.audio.vad import SpeechModel; from mooer.store import fetch; "
+        "SpeechModel(next(fetch('silero-vad').glob('*.onnx')))"
+    )
+    own = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", "MOOER_HOME": str(read_settings().home)}
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | own
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
