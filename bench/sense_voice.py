@@ -277,6 +277,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/bench-sense-voice"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--no-curve", action="store_true", help="leave the second table out")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--file", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -309,6 +310,10 @@ def main() -> None:
     print("|---|--:|--:|--:|")
     for worker, a, b, c in zip(workers, one, many, ten, strict=True):
         print(f"| {worker.label} | {total_s / a:.1f} | {total_s / b:.1f} | {1000 * c:.0f} |")
+    if given.no_curve:
+        for worker in workers:
+            worker.close()
+        return None
     print("\n| ms for | " + " | ".join(f"{s} s" for s in CURVE_S) + " |")
     print("|---|" + "--:|" * len(CURVE_S))
     curve = [measure(workers, [seconds], 1, given.runs) for seconds in CURVE_S]
