@@ -99,11 +99,9 @@ class SpeechChat:
             )
             for place in range(0, len(said) - 1, 2):
                 chat.remember(said[place].text, recordings[place], said[place + 1].text)
-            num_pieces = 0
             with closing(chat.say(said[-1].text, recordings[-1])) as pieces:
                 for piece in pieces:
                     job.check()
-                    num_pieces += 1
                     yield piece
             text, sound, answer = chat.num_tokens()
         yield ChatUsage(text, sound, answer, answer >= wanted.max_tokens)

@@ -59,7 +59,8 @@ class Server(uvicorn.Server):
         if self.started and settings.workers == 1:
             scheme = "https" if settings.is_ssl else "http"
             port = self.servers[0].sockets[0].getsockname()[1] if self.servers else settings.port
-            logger.info("listening on %s://%s:%d (ctrl-C ends it)", scheme, settings.host, port)
+            url = f"{scheme}://{settings.host}:{port}"
+            logger.info("listening on %s: a page for people, %s/v1 for clients", url, url)
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Let live streams tell what they have heard, in a bounded time, then end all."""
