@@ -19,7 +19,7 @@ def added(boost, units):
 
 def test_phrases_are_spelled_as_they_are_read():
     model = LetterCtc()
-    boost = boost_units([Hotword("Day 2"), Hotword("今天"), Hotword("Привет")], model)
+    boost = boost_units([Hotword("Day 2"), Hotword("今天"), Hotword("Привет")], model, 2.0)
     assert added(boost, model.spell("daytwo")) == 12.0
     assert added(boost, model.spell("今天")) == 4.0
     assert added(boost, model.spell("day")) == 0.0
