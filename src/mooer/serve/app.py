@@ -7,10 +7,12 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from starlette.routing import BaseRoute, Router
 
+from mooer.memory import give_back_memory
 from mooer.serve.engines import Load, shows_failure
 from mooer.serve.guard import Guard
 from mooer.serve.settings import Settings
@@ -30,6 +32,7 @@ ROOMS = (  # each has `routes`
     "openapi",
 )
 _TIDY_S = 1.0
+_TRIM_EVERY = 30  # tidyings: what a burst of long clips has freed does not stay for weeks
 
 
 def make_app(settings: Settings, load: Load | None = None) -> Guard:
@@ -68,8 +71,8 @@ def make_app(settings: Settings, load: Load | None = None) -> Guard:
 
 
 async def _keep(state: State) -> None:
-    """Unload what is not used, and leave numbers for the other workers."""
-    while True:
+    """Unload what is not used, hand back its memory, leave numbers for the other workers."""
+    for tidying in count(1):
         await asyncio.sleep(_TIDY_S)
         state.metrics.leave()
         try:
@@ -78,3 +81,5 @@ async def _keep(state: State) -> None:
             if not shows_failure(error):
                 raise
             logger.error("%s", error)
+        if tidying % _TRIM_EVERY == 0:
+            await asyncio.to_thread(give_back_memory)
