@@ -294,7 +294,7 @@ def test_tags_are_in_files_and_labels_in_json(rich, clips, tmp_path):
 def test_rich_needs_a_model_that_tells(loaded, clips, capsys):
     assert run(clips / "a.wav", "--rich", "--gender") == 2
     err = capsys.readouterr().err
-    assert "fake does not tell emotions and events and gender: leave --rich, --gender out" in err
+    assert "fake does not tell emotions and events and gender: ask without rich, gender" in err
     assert loaded.engine.decodings == []
     assert run(clips / "a.wav", "--tags", "smileys") == 2
     assert "unknown tags 'smileys'" in capsys.readouterr().err

@@ -87,12 +87,12 @@ def test_gender_and_age_only_if_asked():
 
 
 def test_without_an_enricher_one_clear_error():
-    with pytest.raises(ConfigError, match="fake does not tell emotions and events and age: leave"):
+    with pytest.raises(ConfigError, match="fake does not tell emotions and events and age: ask"):
         recognizer().run(speech((1, 0.5)), replace(RICH, age=True), rate_hz=RATE)
     told = recognizer("it is so")
     told.is_rich = True
     assert told.transcribe(speech((1, 0.5)), RICH, rate_hz=RATE).text == "it is so"
-    with pytest.raises(ConfigError, match="fake does not tell gender: leave --gender out"):
+    with pytest.raises(ConfigError, match="fake does not tell gender: ask without gender,"):
         told.run(speech((1, 0.5)), RecognizeOptions(gender=True), rate_hz=RATE)
 
 

@@ -50,9 +50,8 @@ class Listener(ABC):
         if enricher is None:
             raise ConfigError(
                 f"{self.name or 'this model'} does not tell "
-                f"{' and '.join(_TOLD[name] for name in wanted)}: leave "
-                f"{', '.join('--' + name for name in wanted)} out, or for emotions and events take "
-                "SenseVoice (--model FOLDER)"
+                f"{' and '.join(_TOLD[name] for name in wanted)}: ask without "
+                f"{', '.join(wanted)}, or for emotions and events take SenseVoice as the model"
             )
         return Enrichment(enricher, options)
 
