@@ -320,16 +320,22 @@ def report(args: Args, tally: Tally) -> None:
         tally.numbers[0],
     )
     last = tally.numbers[-1]
-    growth = 100 * (last["resident_bytes"] / max(1.0, settled["resident_bytes"]) - 1)
+    early, late = (memory(tally.numbers, n["at"]) for n in (settled, last))
     rows = [["requests sent", json.dumps(tally.sent)], ["answers", json.dumps(tally.answers)]]
     rows.append(["answers missing or doubled", str(missing(tally))])
     rows.append(["wrong answers", str(len(tally.wrong))])
-    rows.append(["memory after 10 minutes", f"{settled['resident_bytes'] / 1e6:.0f} MB"])
-    rows.append(["memory at the end", f"{last['resident_bytes'] / 1e6:.0f} MB ({growth:+.1f} %)"])
+    rows.append(["memory after 10 minutes", f"{early / 1e6:.0f} MB"])
+    growth = 100 * (late / max(1.0, early) - 1)
+    rows.append(["memory at the end", f"{late / 1e6:.0f} MB ({growth:+.1f} %)"])
     for name in ("open_files", "threads", "running", "waiting"):
         rows.append([name, f"{settled[name]:.0f} -> {last[name]:.0f}"])
     table([f"{args.minutes:g} minutes", ""], rows)
     Path("soak.json").write_text(json.dumps(tally.numbers), "utf-8")
+
+
+def memory(numbers: list[dict[str, float]], at: float) -> float:
+    """Median of the five minutes before: what is being worked on at one moment is worth 100 MB."""
+    return statistics.median(n["resident_bytes"] for n in numbers if at - 300 <= n["at"] <= at)
 
 
 def missing(tally: Tally) -> int:
