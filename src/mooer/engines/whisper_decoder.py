@@ -48,7 +48,8 @@ class _Norm:
     def __call__(self, x: Floats) -> Floats:
         centred = x - x.mean(-1, keepdims=True)
         variance = np.square(centred).mean(-1, keepdims=True)
-        return centred / np.sqrt(variance + np.float32(_EPS)) * self.gamma + self.beta
+        y: Floats = centred / np.sqrt(variance + np.float32(_EPS)) * self.gamma + self.beta
+        return y
 
 
 @dataclass(frozen=True)
