@@ -94,7 +94,9 @@ class WhisperDecoder:
             raise ModelError(f"{path} is of another kind than OpenAI's Whisper: no search in it")
         self._embeddings = _floats(arrays, "embeddings")
         self._positions = _floats(arrays, "position_encodings", "encodings")
-        self._projection = _transposed(arrays["projection/weight"])
+        tied = np.array_equal(arrays["projection/weight"], arrays["embeddings/weight"])
+        weight = self._embeddings if tied else _floats(arrays, "projection")
+        self._projection = weight.T  # a view: BLAS reads it either way
         self._norm = _norm(arrays, "layer_norm")
         num_layers = 0
         while f"layer_{num_layers}/ffn/linear_0/weight" in arrays:
