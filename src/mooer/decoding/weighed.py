@@ -3,8 +3,8 @@
     GenerateOptions(num_beams=5, adjust=Weighed(scorer, stop_ids=model.stop_ids))
 
 Shallow fusion for decoders that write token by token (Gulcehre et al. 2015, arXiv:1503.03535). The
-scorer is asked before the best tokens are chosen, and about the end too, so that it can save a token
-of which the decoder thinks little, as long as it is among the `top_k` likeliest.
+scorer is asked before the best tokens are chosen, and about the end too: it can save a token of
+which the decoder thinks little, as long as that is among the `top_k` likeliest.
 """
 
 from __future__ import annotations
