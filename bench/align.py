@@ -34,10 +34,11 @@ from tables import table
 import mooer
 from mooer.audio.wave import open_wave, read_wave
 from mooer.decoding.alignment import AlignOptions, align_words, mean_score
-from mooer.decoding.ctc import CtcModel, CtcOptions, prefix_search, steady
+from mooer.decoding.ctc import CtcModel, steady
 from mooer.decoding.edges import EdgeOptions, Loudness
 from mooer.decoding.emissions import Emissions, hear
 from mooer.decoding.hotwords import Hotword
+from mooer.decoding.prefixes import CtcOptions, prefix_search
 from mooer.engines.llm import usable_cores
 from mooer.evaluate.metrics import Counts, compare
 from mooer.infer import boosted

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.decoding.test_ctc import EXACT, every_text, log_probs
+from tests.decoding.test_prefixes import EXACT, every_text, log_probs
 
-from mooer.decoding.ctc import prefix_search
+from mooer.decoding.prefixes import prefix_search
 from mooer.decoding.hotwords import (
     Boost,
     Hotword,

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mooer.decoding.alignment import align_words
-from mooer.decoding.ctc import CtcModel, CtcOptions, Floats, Heard, prefix_search, steady
+from mooer.decoding.ctc import CtcModel, Floats, Heard, steady
 from mooer.decoding.emissions import keep
 from mooer.decoding.hotwords import Hotword
+from mooer.decoding.prefixes import CtcOptions, prefix_search
 from mooer.engines.whisper import TimedWord
 from mooer.errors import ModelError
 from mooer.infer.answering import language_of
