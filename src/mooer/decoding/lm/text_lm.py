@@ -75,7 +75,7 @@ class NGramText:
 
     def advance(self, state: TextState, piece: str | bytes) -> tuple[float, TextState]:
         """See `TextLM`."""
-        text, broken = _whole(state.broken, piece)
+        text, broken = whole_characters(state.broken, piece)
         text = state.open + spread(text, self.kind)
         done, space, rest = text.rpartition(" ")
         if not space:
@@ -119,8 +119,8 @@ class NGramText:
         return total, ngram, not is_cjk(words[-1][0]) if words else state.after_letters
 
 
-def _whole(broken: bytes, piece: str | bytes) -> tuple[str, bytes]:
-    """The whole characters of a piece behind the beginning of one, and what is left."""
+def whole_characters(broken: bytes, piece: str | bytes) -> tuple[str, bytes]:
+    """The whole characters of bytes so far, and the bytes that are left; text is whole."""
     if isinstance(piece, str):
         return piece, b""
     data = broken + piece
