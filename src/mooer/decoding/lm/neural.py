@@ -65,7 +65,7 @@ class NeuralText:
         return total - state.total
 
     def logprobs(self, texts: Sequence[str]) -> list[float]:
-        """Natural logs of the probabilities of whole texts, with their ends."""
+        """See `TextLM`; what they begin with together is read once."""
         return self.model.logprobs([self.model.encode(text.strip()) for text in texts], ends=True)
 
 

@@ -45,6 +45,10 @@ class TextLM(Protocol[S]):
         """What the end adds: the last unit, if it is still open, and the end of the sentence."""
         ...
 
+    def logprobs(self, texts: Sequence[str]) -> list[float]:
+        """Natural logs of the probabilities of whole texts, with their ends."""
+        ...
+
 
 class TextState(NamedTuple):
     """Of an n-gram model: what was scored, and what may still go on."""
@@ -89,7 +93,7 @@ class NGramText:
         return score + self.model.finish(ngram)
 
     def logprobs(self, texts: Sequence[str]) -> list[float]:
-        """Natural logs of the probabilities of whole texts, with their ends."""
+        """See `TextLM`."""
         found = []
         for text in texts:
             score, state = self.advance(self.start(), text)
