@@ -13,9 +13,18 @@ given back, with `finish`, is the natural log of the probability of the whole te
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+import codecs
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from mooer.decoding.lm.ngram import NGram, State
+from mooer.decoding.lm.units import UnitKind, kind_of, letters, spread, words_in
+from mooer.text import is_cjk
 
 S = TypeVar("S")
+
+_MAX_REMEMBERED = 500_000  # words whose ids are kept
 
 
 class TextLM(Protocol[S]):
@@ -35,3 +44,95 @@ class TextLM(Protocol[S]):
     def finish(self, state: S) -> float:
         """What the end adds: the last unit, if it is still open, and the end of the sentence."""
         ...
+
+
+class TextState(NamedTuple):
+    """Of an n-gram model: what was scored, and what may still go on."""
+
+    ngram: State
+    open: str  # the beginning of a word
+    broken: bytes  # the beginning of a character
+    after_letters: bool  # whether the word before is one of letters; of characters alone
+
+
+class NGramText:
+    """An n-gram model as a `TextLM`.
+
+    Its units are found by their looks where `kind` is not given, and so is the case of its letters:
+    a model in capitals is asked in capitals. A word with accents that it does not know is asked
+    without them.
+    """
+
+    def __init__(self, model: NGram, kind: UnitKind | None = None) -> None:
+        self.model = model
+        self.kind = kind or kind_of(model.vocabulary)
+        self._capitals = _in_capitals(model.vocabulary)
+        self._ids: dict[str, int] = {}
+
+    def start(self) -> TextState:
+        """See `TextLM`."""
+        return TextState(self.model.start(), "", b"", False)
+
+    def advance(self, state: TextState, piece: str | bytes) -> tuple[float, TextState]:
+        """See `TextLM`."""
+        text, broken = _whole(state.broken, piece)
+        text = state.open + spread(text, self.kind)
+        done, space, rest = text.rpartition(" ")
+        if not space:
+            return 0.0, state._replace(open=rest, broken=broken)
+        score, ngram, after_letters = self._score(state, words_in(done))
+        return score, TextState(ngram, rest, broken, after_letters)
+
+    def finish(self, state: TextState) -> float:
+        """See `TextLM`; what is no whole character by then does not count."""
+        score, ngram, _ = self._score(state, words_in(state.open))
+        return score + self.model.finish(ngram)
+
+    def logprobs(self, texts: Sequence[str]) -> list[float]:
+        """Natural logs of the probabilities of whole texts, with their ends."""
+        found = []
+        for text in texts:
+            score, state = self.advance(self.start(), text)
+            found.append(score + self.finish(state))
+        return found
+
+    def unit(self, text: str) -> int:
+        """The id of a unit, found as it is written or in the case and accents of the model."""
+        found = self._ids.get(text)
+        if found is None:
+            known = self.model.vocabulary
+            cased = text.upper() if self._capitals else text
+            forms = (cased, _unaccented(cased))
+            found = next((known[form] for form in forms if form in known), self.model.unknown)
+            if len(self._ids) < _MAX_REMEMBERED:
+                self._ids[text] = found
+        return found
+
+    def _score(self, state: TextState, words: list[str]) -> tuple[float, State, bool]:
+        units: Iterable[str] = words
+        if self.kind == "characters":
+            units = letters(words, after_letters=state.after_letters)
+        total, ngram = 0.0, state.ngram
+        for unit in units:
+            log_prob, ngram = self.model.score(ngram, self.unit(unit))
+            total += log_prob
+        return total, ngram, not is_cjk(words[-1][0]) if words else state.after_letters
+
+
+def _whole(broken: bytes, piece: str | bytes) -> tuple[str, bytes]:
+    """The whole characters of a piece behind the beginning of one, and what is left."""
+    if isinstance(piece, str):
+        return piece, b""
+    data = broken + piece
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    return decoder.decode(data), decoder.getstate()[0]
+
+
+def _unaccented(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in plain if not unicodedata.combining(char))
+
+
+def _in_capitals(units: Iterable[str]) -> bool:
+    words = [unit for unit in units if unit.isalpha() and unit.lower() != unit.upper()]
+    return 2 * sum(word.isupper() for word in words) > len(words)
