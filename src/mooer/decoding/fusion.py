@@ -73,7 +73,9 @@ class FusionOptions:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ConfigError(f"unknown fusion {self.method!r}: {did_you_mean(self.method, METHODS)}")
+            raise ConfigError(
+                f"unknown fusion {self.method!r}: {did_you_mean(self.method, METHODS)}"
+            )
         for name in ("lm_weight", "source_weight", "ilm_weight"):
             if not 0 <= getattr(self, name) <= MAX_WEIGHT:
                 raise ConfigError(
@@ -117,9 +119,7 @@ class Length:
         """Whether a word is open, and the bytes of a character that is not whole yet."""
         return False, b""
 
-    def advance(
-        self, state: tuple[bool, bytes], piece: Piece
-    ) -> tuple[float, tuple[bool, bytes]]:
+    def advance(self, state: tuple[bool, bytes], piece: Piece) -> tuple[float, tuple[bool, bytes]]:
         """How many words begin in a piece; half a character begins none."""
         is_open, rest = state
         if isinstance(piece, bytes):

@@ -40,7 +40,9 @@ class GraphOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.lm_weight < math.inf or not math.isfinite(self.length_bonus):
-            raise ConfigError(f"a graph needs lm_weight of at least 0 and a finite bonus, got {self}")
+            raise ConfigError(
+                f"a graph needs lm_weight of at least 0 and a finite bonus, got {self}"
+            )
         if not 0 <= self.change_cost < math.inf:
             raise ConfigError(f"change_cost must be at least 0, got {self.change_cost}")
 

@@ -127,7 +127,9 @@ def draw_tuned(tuned: Tuned, title: str = "") -> bytes:
         best[cell] = min(errors, best.get(cell, errors))
     rows, columns = sorted({row for row, _ in best}), sorted({column for _, column in best})
     rates = np.array([[100 * best[r, c] / max(1, tuned.num_tokens) for c in columns] for r in rows])
-    figure = Figure(figsize=(1.6 + 0.62 * len(columns), 1.4 + 0.42 * len(rows)), layout="constrained")
+    figure = Figure(
+        figsize=(1.6 + 0.62 * len(columns), 1.4 + 0.42 * len(rows)), layout="constrained"
+    )
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     image = axes.imshow(rates, origin="lower", aspect="auto", cmap="viridis_r")

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.config import to_yaml, read_yaml
+from mooer.config import read_yaml, to_yaml
 from mooer.decoding.graphs import GraphOptions, Lexicon, compose_graph
 from mooer.decoding.lm.tables import Tables
 from mooer.errors import ConfigError, DecodeError, MissingExtra, ModelError
@@ -91,9 +91,10 @@ class Graph:
         lexicon: Lexicon,
         num_classes: int,
         blank: int,
-        options: GraphOptions = GraphOptions(),
+        options: GraphOptions | None = None,
     ) -> Graph:
         """Compose it. ConfigError where nothing can be said, MissingExtra without kaldifst."""
+        options = options or GraphOptions()
         fst = compose_graph(tables, lexicon, num_classes, blank, options)
         spelled = dict(lexicon.spellings)
         words = [(word, spelled.get(word, ())) for word in tables.units]

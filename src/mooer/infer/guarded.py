@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from mooer.audio.vad import VadOptions
 from mooer.decoding import rules
 from mooer.decoding.hotwords import Hotword, parse_hotwords, prompt_line
+from mooer.decoding.nbest import Candidate
 from mooer.engines.whisper import (
     MAX_WINDOW_S,
     MIN_WINDOW_S,
@@ -22,6 +23,7 @@ from mooer.engines.whisper import (
 )
 from mooer.errors import ConfigError
 from mooer.infer.attended import words_heard
+from mooer.infer.fusion import NUM_BEST, Fusion
 from mooer.infer.longform import Chunk, groups
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class RecognizeOptions:
     temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
     prompt: str = ""  # text in whose style and spelling to go on
     hotwords: str | tuple[Hotword, ...] = ""  # words to expect, between commas or with weights
+    fusion: Fusion | None = None  # language models, and how they are joined
     script: str = "hans"  # of Chinese: hans (Simplified) | hant (Traditional)
     words: bool = False  # keep word times
     rich: bool = False  # emotions, events, and how sure the language is
@@ -142,19 +145,24 @@ class GuardedDecoder:
     ) -> list[Heard]:
         options = self._options
         prompt, hotwords = (options.prompt, options.told) if prompted else ("", "")
-        decoded = self._engine.decode(
-            encoded,
-            self._language,
-            DecodeOptions(
-                beam_size=options.beam_size or SHORT_BEAM,
-                temperature=temperature,
-                prompt=prompt,
-                hotwords=hotwords,
-                task="translate" if options.task == "ast" else "transcribe",
-                timestamps=self._is_timed(chunks[0]),
-            ),
-            max_tokens=max(rules.max_tokens(chunk.duration_s) for chunk in chunks),
+        fusion = None if temperature else options.fusion  # samples are no n-best
+        beam_size = options.beam_size or (NUM_BEST if fusion else SHORT_BEAM)
+        asked = DecodeOptions(
+            beam_size=beam_size,
+            num_best=min(NUM_BEST, beam_size) if fusion else 1,
+            temperature=temperature,
+            prompt=prompt,
+            hotwords=hotwords,
+            task="translate" if options.task == "ast" else "transcribe",
+            timestamps=self._is_timed(chunks[0]),
         )
+        most = max(rules.max_tokens(chunk.duration_s) for chunk in chunks)
+        if fusion is None:
+            decoded = self._engine.decode(encoded, self._language, asked, max_tokens=most)
+        else:
+            found = self._engine.hypotheses(encoded, self._language, asked, max_tokens=most)
+            pairs = zip(found, encoded, strict=True)
+            decoded = [self._rescored(each, code, fusion) for each, code in pairs]
         result = []
         for chunk, code, said in zip(chunks, encoded, decoded, strict=True):
             known = rules.Heard(chunk.duration_s, chunk.speech_prob, f"{hotwords} {prompt}")
@@ -164,6 +172,14 @@ class GuardedDecoder:
             faults = rules.faults(hypothesis, known)
             result.append(Heard(chunk, code, said, faults, temperature))
         return result
+
+    def _rescored(self, found: Sequence[Decoded], encoded: Encoded, fusion: Fusion) -> Decoded:
+        """The best by what language models make of the n-best."""
+
+        def habits(texts: Sequence[str]) -> list[float]:
+            return self._engine.habits(encoded, [one.tokens for one in found], self._language)
+
+        return found[fusion.best((Candidate.of(c.text, c.logprob) for c in found), habits)]
 
     def _mended(self, first: Heard) -> Heard:
         """The best of further ways to decode a chunk: a full window, then by sampling."""
