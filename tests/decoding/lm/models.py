@@ -63,3 +63,13 @@ def brute_force(tables: Tables):
         return log10(history, word) * math.log(10)
 
     return natural
+
+
+def by_text(tables: Tables) -> dict[str, tuple[float, float]]:
+    """Of each n-gram log10 of its probability and weight."""
+    found = {}
+    for k, rows in enumerate(tables.ngrams):
+        for i, row in enumerate(rows):
+            weight = float(tables.backoffs[k][i]) if k + 1 < tables.order else 0.0
+            found[tables.text(row)] = (float(tables.probs[k][i]), weight)
+    return found

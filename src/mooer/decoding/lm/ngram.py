@@ -41,6 +41,11 @@ class NGram(abc.ABC):
         self.eos = self._special(EOS)
         self.unknown = self._special(UNKNOWN)
 
+    @property
+    @abc.abstractmethod
+    def counts(self) -> tuple[int, ...]:
+        """How many n-grams there are of each order."""
+
     @abc.abstractmethod
     def score(self, state: State, word: int) -> tuple[float, State]:
         """Natural log of p(word | state), and the state after it."""

@@ -19,6 +19,7 @@ them, beside the vocabulary (about 120 bytes a word).
 
 from __future__ import annotations
 
+import functools
 import itertools
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ class TrieNGram(NGram):
         self._lowers = nodes.lowers.data
         self._forget()
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """See `NGram.counts`."""
+        return tuple(np.diff(self.nodes.ends, prepend=0).tolist())
+
     def score(self, state: State, word: int) -> tuple[float, State]:
         """See `NGram.score`."""
         node = self._known.get(state)
@@ -93,6 +99,29 @@ class TrieNGram(NGram):
         if following is None:
             following = self._remember(after, (*state, word))
         return (total + self._probs[place]) * LN10, following
+
+    def log10_probs(self, nodes: Numbers, words: Numbers) -> Numbers:
+        """log10 of p(word | context) for many at once: nodes [N] (-1: none) and words [N]."""
+        contexts = np.array(nodes, np.int64)
+        found = np.zeros(len(contexts))
+        waiting = np.arange(len(contexts))
+        size = self.nodes.ends[0]
+        while len(waiting):
+            at, word = contexts[waiting], words[waiting].astype(np.int64)
+            places = np.where(at < 0, word, _found(self._keys, at * size + word, size))
+            hit = places >= 0
+            found[waiting[hit]] += self.nodes.probs[places[hit]]
+            waiting, at = waiting[~hit], at[~hit]
+            found[waiting] += self.nodes.backoffs[at]
+            contexts[waiting] = self.nodes.lowers[at]
+        return found
+
+    @functools.cached_property
+    def _keys(self) -> Numbers:
+        """Of the nodes behind the unigrams: the node of the context times V, and the last word."""
+        nodes = self.nodes
+        parents = np.repeat(np.arange(len(nodes.backoffs)), np.diff(nodes.firsts))
+        return parents * nodes.ends[0] + nodes.words[nodes.ends[0] :]
 
     def tables(self) -> Tables:
         """The model order by order."""
