@@ -56,10 +56,15 @@ class CtcRecognizer(OnePassRecognizer[CtcHeard]):
         refuse(options, self.name or "a CTC head", "prompt")
         self.search(options)
 
+    @property
+    def spelling(self) -> Spelling:
+        """Its classes."""
+        return Spelling.of_units(self.units, self.model.change_cost)
+
     def search(self, options: RecognizeOptions) -> CtcSearch:
         """What the options look for."""
         return CtcSearch(
-            Spelling.of_units(self.units, self.model.change_cost),
+            self.spelling,
             fusion=options.fusion,
             boost=boost_units(options.expected, self.model) if options.expected else None,
             beam_size=options.beam_size,

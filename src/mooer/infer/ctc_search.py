@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mooer.decoding.alignment import align_words
 from mooer.decoding.ctc import Heard, steady
 from mooer.decoding.emissions import keep
-from mooer.decoding.fusion import ILM
+from mooer.decoding.fusion import ILM, UnitPrior
 from mooer.decoding.nbest import Candidate
 from mooer.decoding.prefixes import CtcOptions, Found, prefix_search
 from mooer.decoding.scorer import Scorer
@@ -97,18 +97,20 @@ class CtcSearch:
         texts = texts[:NUM_BEST]
         return texts[self._fusion.best(map(self._candidate, texts))].units
 
-    def nbest(self, log_probs: Floats, num: int = NUM_BEST) -> list[Candidate]:
+    def nbest(
+        self, log_probs: Floats, num: int, prior: NDArray[np.float32] | None = None
+    ) -> list[Candidate]:
         """The best texts by sound and hotwords alone, to be rescored or tuned on.
 
-        They carry the prior of the fusion as the internal LM, where it has one.
+        With the mean posterior [V] of the model they carry its internal LM.
         """
         options = replace(self._options, beam_size=max(num, self._options.beam_size))
         found = prefix_search(log_probs, self.spelling.blank, options, self._boosts)
-        return [self._candidate(one) for one in found[:num]]
+        ilm = None if prior is None else UnitPrior(prior, self.spelling.blank, 1.0)
+        return [
+            replace(self._candidate(one), scores={ILM: ilm.logprob(one.units)} if ilm else {})
+            for one in found[:num]
+        ]
 
     def _candidate(self, found: Found) -> Candidate:
-        scores = {}
-        if self._fusion is not None and self._fusion.prior is not None:
-            prior = self._fusion.unit_prior(self.spelling.blank, len(self.spelling.pieces))
-            scores[ILM] = prior.logprob(found.units)
-        return Candidate.of(self.spelling.text(found.units), found.score, scores)
+        return Candidate.of(self.spelling.text(found.units), found.score)

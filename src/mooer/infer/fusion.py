@@ -8,9 +8,10 @@ What the methods are, and their formula, stands in `decoding.fusion`.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,14 @@ from mooer.decoding.fusion import (
     TextScorer,
     UnitPrior,
 )
-from mooer.decoding.lm.arpa import read_arpa
+from mooer.decoding.lm.load import read_ngram
 from mooer.decoding.lm.text_lm import NGramText, TextLM
-from mooer.decoding.lm.trie import trie_of
 from mooer.decoding.nbest import Candidate, NBest
 from mooer.decoding.prefixes import CtcOptions
 from mooer.decoding.scorer import Scorer
 from mooer.decoding.wfst import Graph
 from mooer.errors import ConfigError, ModelError
+from mooer.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Fusion:
         ]
         found: list[Scorer[Any]] = [TextScorer(terms, pieces)] if terms else []
         if ILM in weights:
-            found.append(self.unit_prior(blank, len(pieces), weights[ILM]))
+            found.append(self._prior(blank, len(pieces), weights[ILM]))
         return found
 
     def scored(self, one: NBest, ilm: Callable[[Sequence[str]], Sequence[float]] | None) -> NBest:
@@ -138,7 +139,7 @@ class Fusion:
         scores = [one.score(weights) for one in self.scored(listed, ilm).candidates]
         return int(np.argmax(scores))
 
-    def unit_prior(self, blank: int, num_classes: int, weight: float = 1.0) -> UnitPrior:
+    def _prior(self, blank: int, num_classes: int, weight: float) -> UnitPrior:
         """The prior as a scorer. ConfigError without one, or with that of another model."""
         if self.prior is None:
             raise ConfigError(
@@ -173,7 +174,7 @@ def load_fusion(
 
 def read_lm(path: Path) -> TextLM[Any]:
     """An n-gram model as a scorer of text. ModelError for a file that is none."""
-    return NGramText(trie_of(read_arpa(path), str(path)))
+    return NGramText(read_ngram(path))
 
 
 def logprobs(lm: TextLM[Any], texts: Sequence[str]) -> list[float]:
@@ -195,7 +196,8 @@ def estimate_prior(
         total = posteriors if total is None else total + posteriors
     if total is None or not total.sum() > 0:
         raise ConfigError("a prior needs speech to be estimated on: none was given")
-    return (total / total.sum()).astype(np.float32)
+    mean: NDArray[np.float32] = (total / total.sum()).astype(np.float32)
+    return mean
 
 
 def read_prior(path: Path) -> NDArray[np.float32]:
@@ -206,12 +208,15 @@ def read_prior(path: Path) -> NDArray[np.float32]:
         raise ModelError(f"{path} is no prior ({error}): estimate it again") from None
     if not isinstance(found, np.ndarray) or found.ndim != 1:
         raise ModelError(f"{path} is no prior: estimate it again")
-    return np.asarray(found, np.float32)
+    prior: NDArray[np.float32] = np.array(found, np.float32)
+    return prior
 
 
-def with_weights(fusion: Fusion, options: FusionOptions) -> Fusion:
-    """The same models by another method or at other weights."""
-    return replace(fusion, options=options)
+def save_prior(path: Path, prior: NDArray[np.float32]) -> None:
+    """The file that `read_prior` reads. OutputError if it cannot be written."""
+    buffer = io.BytesIO()
+    np.save(buffer, prior, allow_pickle=False)
+    write_whole(path, buffer.getvalue())
 
 
 def _order(lm: TextLM[Any] | None) -> int:

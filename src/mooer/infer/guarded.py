@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from mooer.audio.vad import VadOptions
 from mooer.decoding import rules
@@ -126,6 +126,26 @@ class GuardedDecoder:
                 found.update(zip(indices, heard, strict=True))
         return [found[i] for i in range(len(batch))]
 
+    def nbest(self, chunk: Chunk, num_best: int) -> tuple[list[Decoded], Callable[[], list[float]]]:
+        """The hypotheses of one chunk, and what tells their log-probabilities without the sound."""
+        floor_s = TIMED_WINDOW_S if self._is_timed(chunk) else MIN_WINDOW_S
+        encoded = self._engine.encode(chunk.samples, window_for(chunk.duration_s, floor_s))
+        asked = replace(self._asked(chunk, prompted=True), num_best=num_best)
+        most = rules.max_tokens(chunk.duration_s)
+        [found] = self._engine.hypotheses([encoded], self._language, asked, max_tokens=most)
+        texts = [one.tokens for one in found]
+        return found, lambda: self._engine.habits(encoded, texts, self._language)
+
+    def _asked(self, chunk: Chunk, *, prompted: bool) -> DecodeOptions:
+        options = self._options
+        return DecodeOptions(
+            beam_size=options.beam_size or SHORT_BEAM,
+            prompt=options.prompt if prompted else "",
+            hotwords=options.told if prompted else "",
+            task="translate" if options.task == "ast" else "transcribe",
+            timestamps=self._is_timed(chunk),
+        )
+
     def _is_timed(self, chunk: Chunk) -> bool:
         """Whether to decode it with time tokens, in a wide window.
 
@@ -143,19 +163,11 @@ class GuardedDecoder:
         temperature: float = 0.0,
         prompted: bool = True,
     ) -> list[Heard]:
-        options = self._options
-        prompt, hotwords = (options.prompt, options.told) if prompted else ("", "")
-        fusion = None if temperature else options.fusion  # samples are no n-best
-        beam_size = options.beam_size or (NUM_BEST if fusion else SHORT_BEAM)
-        asked = DecodeOptions(
-            beam_size=beam_size,
-            num_best=min(NUM_BEST, beam_size) if fusion else 1,
-            temperature=temperature,
-            prompt=prompt,
-            hotwords=hotwords,
-            task="translate" if options.task == "ast" else "transcribe",
-            timestamps=self._is_timed(chunks[0]),
-        )
+        asked = replace(self._asked(chunks[0], prompted=prompted), temperature=temperature)
+        fusion = None if temperature else self._options.fusion  # samples are no n-best
+        if fusion is not None:
+            beam_size = self._options.beam_size or NUM_BEST
+            asked = replace(asked, beam_size=beam_size, num_best=min(NUM_BEST, beam_size))
         most = max(rules.max_tokens(chunk.duration_s) for chunk in chunks)
         if fusion is None:
             decoded = self._engine.decode(encoded, self._language, asked, max_tokens=most)
@@ -165,7 +177,9 @@ class GuardedDecoder:
             decoded = [self._rescored(each, code, fusion) for each, code in pairs]
         result = []
         for chunk, code, said in zip(chunks, encoded, decoded, strict=True):
-            known = rules.Heard(chunk.duration_s, chunk.speech_prob, f"{hotwords} {prompt}")
+            known = rules.Heard(
+                chunk.duration_s, chunk.speech_prob, f"{asked.hotwords} {asked.prompt}"
+            )
             hypothesis = rules.Hypothesis(
                 said.text, len(said.tokens), said.avg_logprob, said.no_speech_prob
             )

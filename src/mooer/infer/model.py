@@ -82,7 +82,8 @@ def load(
     """A model by its name in the catalog, or by the folder of its files; fetched if need be.
 
     A folder may be of a Whisper model, of rich-mini (its CTC head spells), of SenseVoice, of
-    Paraformer, or of a speech LLM, trained here or released: where that holds a network for each task, `task` says which, without
+    Paraformer, or of a speech LLM, trained here or released: where that holds a network for each
+    task, `task` says which, without
     `check_md5` its files need not be the published ones, and `parts` says what of it lies
     elsewhere: llm, encoder. A speech LLM of the kind that needs no torch runs without it;
     `parts={"engine": "torch"}`, or "native", says which is to be. Of SenseVoice and Paraformer
@@ -114,8 +115,9 @@ def load(
             recognizer = DraftedRecognizer(first, recognizer, draft_alone=alone)
     else:
         raise ModelError(
-            f"{name} is no recogniser (it holds no Whisper, no CTC head, no SenseVoice, no Paraformer, "
-            "no mooer.yaml and no released speech LLM): `mooer models list` shows which models are"
+            f"{name} is no recogniser (it holds no Whisper, no CTC head, no SenseVoice, no "
+            "Paraformer, no mooer.yaml and no released speech LLM): `mooer models list` shows "
+            "which models are"
         )
     return Model(
         recognizer,
