@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from tests.decoding.test_prefixes import EXACT, every_text, log_probs
 
-from mooer.decoding.prefixes import prefix_search
 from mooer.decoding.hotwords import (
     Boost,
     Hotword,
@@ -15,6 +14,7 @@ from mooer.decoding.hotwords import (
     prompt_line,
     read_hotwords,
 )
+from mooer.decoding.prefixes import prefix_search
 from mooer.errors import ConfigError
 
 

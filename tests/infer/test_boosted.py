@@ -3,8 +3,8 @@
 import pytest
 from tests.fakes import LetterCtc, LoudnessVad, ScriptedWhisper, speech
 
-from mooer.decoding.prefixes import prefix_search
 from mooer.decoding.hotwords import Hotword
+from mooer.decoding.prefixes import prefix_search
 from mooer.infer import RecognizeOptions, Recognizer
 from mooer.infer.boosted import boost_tokens, boost_units
 

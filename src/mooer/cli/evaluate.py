@@ -9,6 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
+from mooer.cli.fused import (
+    Asked,
+    DomainFolder,
+    IlmWeight,
+    LengthBonus,
+    Lm,
+    LmWeight,
+    Method,
+    SourceLm,
+    SourceWeight,
+)
+
 
 def evaluate(
     manifests: Annotated[
@@ -27,6 +39,14 @@ def evaluate(
     use_language: Annotated[
         bool, typer.Option("--use-language", help="Tell the model each line's own language.")
     ] = False,
+    lm: Lm = None,
+    fusion: Method = None,
+    lm_weight: LmWeight = None,
+    source_lm: SourceLm = None,
+    source_weight: SourceWeight = None,
+    ilm_weight: IlmWeight = None,
+    length_bonus: LengthBonus = None,
+    domain: DomainFolder = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many utterances of each manifest.")
     ] = None,
@@ -55,6 +75,8 @@ def evaluate(
 
     Example: mooer evaluate zh.jsonl -m whisper-base --task ast --to en
 
+    Example: mooer evaluate zh.jsonl -m rich-mini --domain service/
+
     Example: mooer evaluate meetings.jsonl --task diarization --collar 0.25
 
     An interrupted run with --report goes on where it stopped. Exit code 1: some inputs failed.
@@ -69,12 +91,14 @@ def evaluate(
     from mooer.evaluate.page import to_html
     from mooer.evaluate.report import to_json, to_markdown
     from mooer.files import write_whole
-    from mooer.infer import load
     from mooer.text import find_language
 
+    weights = (lm_weight, source_lm, source_weight, ilm_weight, length_bonus)
+    asked = Asked(lm, fusion, *weights, domain)
     plan = Plan(
         tuple(map(str, manifests)),
         model,
+        fusion=str(asked) if asked.is_asked else "",
         task=task,
         to=find_language(to),
         language=find_language(language) if language else None,
@@ -90,7 +114,8 @@ def evaluate(
         if journal.finished:
             typer.echo(f"going on after {len(journal.finished)} finished utterances", err=True)
         with _progress() as on_progress:
-            result = run(plan, load(model), journal=journal, on_progress=on_progress)
+            judged = _loaded(model, asked)
+            result = run(plan, judged, journal=journal, on_progress=on_progress)
         if report is not None:
             write_whole(report, to_json(result))
         if html is not None:
@@ -98,6 +123,17 @@ def evaluate(
         journal.discard()
     typer.echo(to_json(result) if as_json else to_markdown(result), nl=False)
     _tell_failures(result)
+
+
+def _loaded(name: str, asked: Asked) -> Any:
+    """The model, with the language models that are asked for."""
+    from mooer.cli.fused import load_asked
+    from mooer.evaluate.fused import Fused
+    from mooer.infer import load
+
+    model = load(name)
+    fusion, hotwords = load_asked(asked, model.recognizer)
+    return Fused(model, fusion, hotwords) if fusion else model
 
 
 def _diarization(

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mooer.cli.fused import (
+    Asked,
+    DomainFolder,
+    IlmWeight,
+    LengthBonus,
+    Lm,
+    LmWeight,
+    Method,
+    SourceLm,
+    SourceWeight,
+)
+
 if TYPE_CHECKING:
+    from mooer.cli.batch import Job, Together
     from mooer.cli.output import Output
     from mooer.data.manifest import Item
     from mooer.errors import MooerError
@@ -151,6 +164,14 @@ def transcribe(
     temperatures: Temperatures = "0.4,0.8",
     prompt: Prompt = "",
     hotwords: Hotwords = "",
+    lm: Lm = None,
+    fusion: Method = None,
+    lm_weight: LmWeight = None,
+    source_lm: SourceLm = None,
+    source_weight: SourceWeight = None,
+    ilm_weight: IlmWeight = None,
+    length_bonus: LengthBonus = None,
+    domain: DomainFolder = None,
     script: Script = "hans",
     batch_size: BatchSize = 4,
     threads: Threads = None,
@@ -168,11 +189,13 @@ def transcribe(
 
     Example: mooer transcribe --model my-speech-llm/ --task mtl wav.scp
 
+    Example: mooer transcribe --model rich-mini --lm news.arpa --lm-weight 0.5 news.wav
+
     Example: ffmpeg -i rtsp://camera -f wav - | mooer transcribe -
 
     Files that are there already are not done again. Exit code 1: some inputs failed.
     """
-    from mooer.cli.batch import Job, Together, run_batch
+    from mooer.cli.batch import run_batch
     from mooer.cli.output import Output, parse_formats
     from mooer.subtitles import SubtitleOptions
 
@@ -182,20 +205,24 @@ def transcribe(
     look = SubtitleOptions(bilingual=task == "asr_ast", tags=shown, speakers=tags != "none")
     output = Output(out, formats, look, force)
     num_speakers = parse_speakers(speakers)
+    weights = (lm_weight, source_lm, source_weight, ilm_weight, length_bonus)
+    asked = Asked(lm, fusion, *weights, domain)
 
     def start() -> Job | Together:
+        from mooer.cli.fused import load_asked
         from mooer.decoding.hotwords import given_hotwords
         from mooer.infer import RecognizeOptions
-        from mooer.infer.one_pass import OnePassRecognizer
-        from mooer.infer.speech_llm import SpeechLLMRecognizer
         from mooer.text import find_language
 
+        recognizer = load_recognizer(model, task, threads, unchecked, part or ())
+        joined, words_there = load_asked(asked, recognizer)
         options = RecognizeOptions(
+            fusion=joined,
             language=language,
             beam_size=beam,
             temperatures=parse_temperatures(temperatures),
             prompt=prompt,
-            hotwords=given_hotwords(hotwords),
+            hotwords=given_hotwords(hotwords) or words_there,
             script=script,
             words=words or align,
             rich=rich,
@@ -207,17 +234,33 @@ def transcribe(
             to=find_language(to),
             batch_size=batch_size,
         )
-        recognizer = load_recognizer(model, task, threads, unchecked, part or ())
-        aligns = align or (words and isinstance(recognizer, SpeechLLMRecognizer))
-        if aligns or num_speakers is not None:
-            extras = load_extras(aligns, num_speakers, threads)
-            return partial(transcribe_at_once, recognizer, options, output, extras)
-        alone = partial(transcribe_one, recognizer, options, output, bilingual=task == "asr_ast")
-        if isinstance(recognizer, SpeechLLMRecognizer | OnePassRecognizer):
-            return Together(alone, partial(_transcribe_all, recognizer, options))
-        return alone
+        wanted = (align, num_speakers, threads)
+        return _job(recognizer, options, output, wanted)
 
     run_batch(inputs, output, start)
+
+
+def _job(
+    recognizer: Listener,
+    options: RecognizeOptions,
+    output: Output,
+    wanted: tuple[bool, int | None, int | None],
+) -> Job | Together:
+    """What is done with the inputs; `wanted`: whether to align, speakers, threads."""
+    from mooer.cli.batch import Together
+    from mooer.infer.one_pass import OnePassRecognizer
+    from mooer.infer.speech_llm import SpeechLLMRecognizer
+
+    align, num_speakers, threads = wanted
+    aligns = align or (options.words and isinstance(recognizer, SpeechLLMRecognizer))
+    if aligns or num_speakers is not None:
+        extras = load_extras(aligns, num_speakers, threads)
+        return partial(transcribe_at_once, recognizer, options, output, extras)
+    bilingual = options.task == "asr_ast"
+    alone = partial(transcribe_one, recognizer, options, output, bilingual=bilingual)
+    if isinstance(recognizer, SpeechLLMRecognizer | OnePassRecognizer):
+        return Together(alone, partial(_transcribe_all, recognizer, options))
+    return alone
 
 
 def load_recognizer(

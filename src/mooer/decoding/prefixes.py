@@ -140,7 +140,10 @@ class PrefixSearch:
         """One frame; `pairs` are the units that are tried, the likeliest first."""
         self._frame = frame = self._frame + 1
         change = self._change
-        floor = self._kept * max(silence, pairs[0][1] * change if pairs else 0.0)
+        first = self._beams[0]
+        stays = (first.in_blank + first.in_unit * change) * silence + first.in_unit * own[0]
+        goes = (first.in_blank + first.in_unit) * change * pairs[0][1] if pairs else 0.0
+        floor = self._kept * max(stays, goes)  # less is given up before scorers are asked
         reached: list[_Prefix] = []
         for prefix, own_prob in zip(self._beams, own, strict=True):
             in_blank, in_unit = prefix.in_blank, prefix.in_unit

@@ -39,6 +39,7 @@ class DecodeOptions:
     length_penalty: float = 1.0
     temperature: float = 0.0  # 0: beam search; else sampling
     best_of: int = 5  # samples to choose from
+    num_best: int = 1  # hypotheses of the beam that are given back; at most `beam_size`
     prompt: str = ""  # text before, in whose style and spelling it goes on
     hotwords: str = ""
     task: str = "transcribe"  # or "translate", into English
@@ -58,12 +59,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The best hypothesis of one chunk."""
+    """A hypothesis of one chunk."""
 
     text: str
     tokens: tuple[int, ...]  # of the text alone
     avg_logprob: float  # natural log, mean over tokens, eos included
     no_speech_prob: float
+    logprob: float = 0.0  # natural log of all tokens that were not given, eos included
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,14 @@ class Whisper:
     def decode(
         self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
     ) -> list[Decoded]:
-        """Decode chunks of one window length and one language together."""
+        """The best of each chunk; all are of one window length and one language."""
+        found = self.hypotheses(chunks, language, options, max_tokens)
+        return [max(each, key=lambda one: one.avg_logprob) for each in found]
+
+    def hypotheses(
+        self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
+    ) -> list[list[Decoded]]:
+        """What was found of each chunk, in the order of the search; all are decoded together."""
         prompt = self._prompt(language, options)
         sampling = options.temperature > 0
         if sampling:
@@ -166,7 +175,7 @@ class Whisper:
             beam_size=1 if sampling else options.beam_size,
             patience=options.patience,
             length_penalty=options.length_penalty,
-            num_hypotheses=options.best_of if sampling else 1,
+            num_hypotheses=options.best_of if sampling else options.num_best,
             sampling_topk=0 if sampling else 1,
             sampling_temperature=options.temperature if sampling else 1.0,
             max_length=min(448, len(prompt) + max_tokens),
@@ -174,7 +183,23 @@ class Whisper:
             return_no_speech_prob=True,
         )
         num_given = len(self.tokens(options.prefix)) if options.prefix else 0
-        return [self._best(result, options.length_penalty, num_given) for result in results]
+        return [self._read(result, options.length_penalty, num_given) for result in results]
+
+    def habits(self, chunk: Encoded, texts: Sequence[Sequence[int]], language: str) -> list[float]:
+        """Natural logs of texts, in tokens, by the decoder that hears nothing.
+
+        Its internal language model: the encoder's output is 0, so that the cross-attention adds the
+        same whatever was said. The end is left out.
+        """
+        silent = self._ct2.StorageView.from_array(np.zeros_like(np.asarray(chunk.output)))
+        found = []
+        for tokens in texts:
+            [result] = self._model.align(
+                silent, self._task_ids(language, "transcribe"), [list(tokens)], [2]
+            )
+            probabilities = np.asarray(result.text_token_probs, np.float64)
+            found.append(float(np.log(np.maximum(probabilities, 1e-30)).sum()))
+        return found
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """Tokens of a text, without special ones."""
@@ -212,18 +237,17 @@ class Whisper:
         before = self.tokens(" " + text.strip())
         return [self._ids["startofprev"], *before[-_MAX_PROMPT_TOKENS:], *ids]
 
-    def _best(self, result: Any, length_penalty: float, num_given: int) -> Decoded:
-        best: Decoded | None = None
+    def _read(self, result: Any, length_penalty: float, num_given: int) -> list[Decoded]:
+        found: list[Decoded] = []
         for ids, score in zip(result.sequences_ids, result.scores, strict=True):
             tokens = tuple(i for i in ids if i < self._ids["endoftext"])
             # CTranslate2 divides by length ** penalty; Whisper's mean counts eos too. A prefix is
             # part of the length, but not of the score.
-            logprob = score * len(ids) ** length_penalty / (len(ids) - num_given + 1)
-            if best is None or logprob > best.avg_logprob:
-                text = self._tokenizer.decode(list(tokens)).strip()
-                best = Decoded(text, tokens, logprob, result.no_speech_prob)
-        assert best is not None
-        return best
+            logprob = score * len(ids) ** length_penalty
+            mean = logprob / (len(ids) - num_given + 1)
+            text = self._tokenizer.decode(list(tokens)).strip()
+            found.append(Decoded(text, tokens, mean, result.no_speech_prob, logprob))
+        return found
 
     def _words(
         self, tokens: list[int], result: Any, language: str, duration_s: float

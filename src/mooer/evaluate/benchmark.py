@@ -52,6 +52,7 @@ class Plan:
     use_language: bool = False  # tell the model the manifest's own language
     limit: int | None = None  # utterances of each set
     seed: int = 0
+    fusion: str = ""  # language models that are joined with the model, as they were asked for
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be run."""
@@ -71,6 +72,7 @@ class Plan:
             "to": self.to if self.task == "ast" else None,
             "language": self.language,
             "use_language": self.use_language,
+            **({"fusion": self.fusion} if self.fusion else {}),
         }
 
 

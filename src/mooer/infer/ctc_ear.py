@@ -1,4 +1,4 @@
-"""A CTC model as the ear of a stream: its steady units as words, or those of a search for hotwords.
+"""A CTC model as the ear of a stream: its steady units as words, or those of a search with scorers.
 
 It is quick, knows neither capitals nor marks, and never invents a text.
 """
@@ -9,16 +9,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from mooer.decoding.alignment import align_words
-from mooer.decoding.ctc import CtcModel, Floats, Heard, steady
-from mooer.decoding.emissions import keep
+from mooer.decoding.ctc import CtcModel, Heard
 from mooer.decoding.hotwords import Hotword
-from mooer.decoding.prefixes import CtcOptions, prefix_search
 from mooer.engines.whisper import TimedWord
 from mooer.errors import ModelError
 from mooer.infer.answering import language_of
 from mooer.infer.boosted import boost_units
+from mooer.infer.ctc_search import CtcSearch, Spelling
 from mooer.infer.ear import OnePassEar, Samples
+from mooer.infer.fusion import Fusion
 from mooer.infer.one_pass import held
 from mooer.text import find_language, is_cjk
 from mooer.text.units import START, Units
@@ -39,23 +38,25 @@ class Speller(CtcModel, Protocol):
 
 
 def ctc_ear(
-    model: Speller, *, language: str | None = None, hotwords: Sequence[Hotword] = ()
+    model: Speller,
+    *,
+    language: str | None = None,
+    hotwords: Sequence[Hotword] = (),
+    fusion: Fusion | None = None,
 ) -> OnePassEar:
     """The ear. ModelError if the model spells nothing."""
     units = model.units
     if units is None:
         raise ModelError("this model has no speller, and so hears no words: take another")
-    boost = boost_units(hotwords, model) if hotwords else None
-    search = CtcOptions(change_cost=model.change_cost)
+    search = CtcSearch(
+        Spelling.of_units(units, model.change_cost),
+        fusion=fusion,
+        boost=boost_units(hotwords, model) if hotwords else None,
+    )
     known = find_language(language) if language else None
 
     def listen(samples: Samples) -> tuple[list[TimedWord], str]:
-        log_probs = model.log_probs(samples)
-        if boost is None:
-            heard = steady(log_probs, model.blank, model.change_cost)
-        else:
-            best = prefix_search(log_probs, model.blank, search, [boost])[0]
-            heard = timed_units(best.units, log_probs, model)
+        heard = search.heard(model.log_probs(samples), model.frame_s)
         words = words_of(heard, units, model.frame_s)
         words = held(words) if words else []
         text = "".join(word.text for word in words)
@@ -85,15 +86,4 @@ def words_of(heard: Iterable[Heard], units: Units, frame_s: float) -> list[Timed
         TimedWord(w.text, w.start_s, w.end_s, math.exp(sum(logs) / len(logs)))
         for w, logs in zip(words, logprobs, strict=True)
         if w.text.strip()
-    ]
-
-
-def timed_units(units: Sequence[int], log_probs: Floats, model: CtcModel) -> list[Heard]:
-    """Units that a search found, where they are said."""
-    if not units:
-        return []
-    [word] = align_words(keep(log_probs, model.blank, model.frame_s), [units])
-    return [
-        Heard(unit, one.start, one.end, one.logprob)
-        for unit, one in zip(units, word.units, strict=True)
     ]

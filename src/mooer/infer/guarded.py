@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from mooer.audio.vad import VadOptions
 from mooer.decoding import rules
 from mooer.decoding.hotwords import Hotword, parse_hotwords, prompt_line
+from mooer.decoding.nbest import Candidate
 from mooer.engines.whisper import (
     MAX_WINDOW_S,
     MIN_WINDOW_S,
@@ -22,6 +23,7 @@ from mooer.engines.whisper import (
 )
 from mooer.errors import ConfigError
 from mooer.infer.attended import words_heard
+from mooer.infer.fusion import NUM_BEST, Fusion
 from mooer.infer.longform import Chunk, groups
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class RecognizeOptions:
     temperatures: tuple[float, ...] = (0.4, 0.8)  # tried in turn while guards fire
     prompt: str = ""  # text in whose style and spelling to go on
     hotwords: str | tuple[Hotword, ...] = ""  # words to expect, between commas or with weights
+    fusion: Fusion | None = None  # language models, and how they are joined
     script: str = "hans"  # of Chinese: hans (Simplified) | hant (Traditional)
     words: bool = False  # keep word times
     rich: bool = False  # emotions, events, and how sure the language is
@@ -123,6 +126,26 @@ class GuardedDecoder:
                 found.update(zip(indices, heard, strict=True))
         return [found[i] for i in range(len(batch))]
 
+    def nbest(self, chunk: Chunk, num_best: int) -> tuple[list[Decoded], Callable[[], list[float]]]:
+        """The hypotheses of one chunk, and what tells their log-probabilities without the sound."""
+        floor_s = TIMED_WINDOW_S if self._is_timed(chunk) else MIN_WINDOW_S
+        encoded = self._engine.encode(chunk.samples, window_for(chunk.duration_s, floor_s))
+        asked = replace(self._asked(chunk, prompted=True), num_best=num_best)
+        most = rules.max_tokens(chunk.duration_s)
+        [found] = self._engine.hypotheses([encoded], self._language, asked, max_tokens=most)
+        texts = [one.tokens for one in found]
+        return found, lambda: self._engine.habits(encoded, texts, self._language)
+
+    def _asked(self, chunk: Chunk, *, prompted: bool) -> DecodeOptions:
+        options = self._options
+        return DecodeOptions(
+            beam_size=options.beam_size or SHORT_BEAM,
+            prompt=options.prompt if prompted else "",
+            hotwords=options.told if prompted else "",
+            task="translate" if options.task == "ast" else "transcribe",
+            timestamps=self._is_timed(chunk),
+        )
+
     def _is_timed(self, chunk: Chunk) -> bool:
         """Whether to decode it with time tokens, in a wide window.
 
@@ -140,30 +163,37 @@ class GuardedDecoder:
         temperature: float = 0.0,
         prompted: bool = True,
     ) -> list[Heard]:
-        options = self._options
-        prompt, hotwords = (options.prompt, options.told) if prompted else ("", "")
-        decoded = self._engine.decode(
-            encoded,
-            self._language,
-            DecodeOptions(
-                beam_size=options.beam_size or SHORT_BEAM,
-                temperature=temperature,
-                prompt=prompt,
-                hotwords=hotwords,
-                task="translate" if options.task == "ast" else "transcribe",
-                timestamps=self._is_timed(chunks[0]),
-            ),
-            max_tokens=max(rules.max_tokens(chunk.duration_s) for chunk in chunks),
-        )
+        asked = replace(self._asked(chunks[0], prompted=prompted), temperature=temperature)
+        fusion = None if temperature else self._options.fusion  # samples are no n-best
+        if fusion is not None:
+            beam_size = self._options.beam_size or NUM_BEST
+            asked = replace(asked, beam_size=beam_size, num_best=min(NUM_BEST, beam_size))
+        most = max(rules.max_tokens(chunk.duration_s) for chunk in chunks)
+        if fusion is None:
+            decoded = self._engine.decode(encoded, self._language, asked, max_tokens=most)
+        else:
+            found = self._engine.hypotheses(encoded, self._language, asked, max_tokens=most)
+            pairs = zip(found, encoded, strict=True)
+            decoded = [self._rescored(each, code, fusion) for each, code in pairs]
         result = []
         for chunk, code, said in zip(chunks, encoded, decoded, strict=True):
-            known = rules.Heard(chunk.duration_s, chunk.speech_prob, f"{hotwords} {prompt}")
+            known = rules.Heard(
+                chunk.duration_s, chunk.speech_prob, f"{asked.hotwords} {asked.prompt}"
+            )
             hypothesis = rules.Hypothesis(
                 said.text, len(said.tokens), said.avg_logprob, said.no_speech_prob
             )
             faults = rules.faults(hypothesis, known)
             result.append(Heard(chunk, code, said, faults, temperature))
         return result
+
+    def _rescored(self, found: Sequence[Decoded], encoded: Encoded, fusion: Fusion) -> Decoded:
+        """The best by what language models make of the n-best."""
+
+        def habits(texts: Sequence[str]) -> list[float]:
+            return self._engine.habits(encoded, [one.tokens for one in found], self._language)
+
+        return found[fusion.best((Candidate.of(c.text, c.logprob) for c in found), habits)]
 
     def _mended(self, first: Heard) -> Heard:
         """The best of further ways to decode a chunk: a full window, then by sampling."""

@@ -110,7 +110,7 @@ def listen_by_rich(
     """The same by a model that is loaded."""
     check_ctc(options, name)
     return Session(
-        ctc_ear(model, language=options.language, hotwords=options.expected),
+        ctc_ear(model, language=options.language, hotwords=options.expected, fusion=options.fusion),
         vad,
         options,
         live,

@@ -15,7 +15,9 @@ from mooer.decoding.hotwords import Hotword
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
+from mooer.infer.ctc_recognizer import load_ctc
 from mooer.infer.drafted import DraftedRecognizer
+from mooer.infer.fusion import Fusion
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.listening import holds_ctc, listen_by, listen_by_ctc
 from mooer.infer.paraformer import load_paraformer
@@ -53,6 +55,7 @@ class Options(TypedDict, total=False):
     temperatures: tuple[float, ...]
     prompt: str
     hotwords: str | tuple[Hotword, ...]
+    fusion: Fusion | None
     script: str
     words: bool
     rich: bool
@@ -78,8 +81,9 @@ def load(
 ) -> Model:
     """A model by its name in the catalog, or by the folder of its files; fetched if need be.
 
-    A folder may be of a Whisper model, of SenseVoice, of Paraformer, or of a speech LLM, trained
-    here or released: where that holds a network for each task, `task` says which, without
+    A folder may be of a Whisper model, of rich-mini (its CTC head spells), of SenseVoice, of
+    Paraformer, or of a speech LLM, trained here or released: where that holds a network for each
+    task, `task` says which, without
     `check_md5` its files need not be the published ones, and `parts` says what of it lies
     elsewhere: llm, encoder. A speech LLM of the kind that needs no torch runs without it;
     `parts={"engine": "torch"}`, or "native", says which is to be. Of SenseVoice and Paraformer
@@ -99,12 +103,8 @@ def load(
     recognizer: Listener
     if is_whisper:
         recognizer = _whisper(folder, vad, Path(name).name, threads)
-    elif holds_sense_voice(folder):
-        asked = sense_voice_options(given)
-        recognizer = load_sense_voice(folder, vad, num_threads=threads, options=asked)
-    elif holds_paraformer(folder):
-        wanted = paraformer_options(given)
-        recognizer = load_paraformer(folder, vad, num_threads=threads, options=wanted)
+    elif one_pass := _one_pass(folder, vad, given, threads, offline):
+        recognizer = one_pass
     elif holds_speech_llm(folder):
         recognizer = load_speech_llm(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts
@@ -115,8 +115,9 @@ def load(
             recognizer = DraftedRecognizer(first, recognizer, draft_alone=alone)
     else:
         raise ModelError(
-            f"{name} is no recogniser (it holds no Whisper, no SenseVoice, no Paraformer, no "
-            "mooer.yaml and no released speech LLM): `mooer models list` shows which models are"
+            f"{name} is no recogniser (it holds no Whisper, no CTC head, no SenseVoice, no "
+            "Paraformer, no mooer.yaml and no released speech LLM): `mooer models list` shows "
+            "which models are"
         )
     return Model(
         recognizer,
@@ -125,6 +126,27 @@ def load(
         offline=offline,
         context_segments=context_segments,
     )
+
+
+def _one_pass(
+    folder: Path,
+    vad: SpeechModel,
+    parts: Mapping[str, str],
+    num_threads: int,
+    offline: bool | None,
+) -> Listener | None:
+    """A network that says a chunk in one pass; None for the folder of another."""
+    if holds_ctc(folder):
+        if parts:
+            raise ConfigError(f"{folder.name} has no parts to choose: leave them out")
+        return load_ctc(folder, vad, num_threads=num_threads, offline=offline)
+    if holds_sense_voice(folder):
+        asked = sense_voice_options(parts)
+        return load_sense_voice(folder, vad, num_threads=num_threads, options=asked)
+    if holds_paraformer(folder):
+        wanted = paraformer_options(parts)
+        return load_paraformer(folder, vad, num_threads=num_threads, options=wanted)
+    return None
 
 
 def listen(

@@ -56,6 +56,10 @@ class OnePassRecognizer(Listener, Generic[H]):
     def hear(self, utterances: Sequence[Samples], language: str | None = None) -> list[H]:
         """What is said in each utterance [T] at 16 kHz. AudioError for one of less than 25 ms."""
 
+    def hear_as(self, utterances: Sequence[Samples], options: RecognizeOptions) -> list[H]:
+        """The same as the options wish; by itself a network asks for the language alone."""
+        return self.hear(utterances, options.language)
+
     @abstractmethod
     def to_segments(self, run: OnePassRun[H], chunk: Chunk, heard: H) -> Iterator[Segment]:
         """The sentences of a chunk."""
@@ -92,7 +96,7 @@ class OnePassRecognizer(Listener, Generic[H]):
             return self.run(source, options)
 
         def decode(pairs: Sequence[tuple[OnePassRun[H], Chunk]]) -> list[Iterable[Segment]]:
-            heard = self.hear([chunk.samples for _, chunk in pairs], options.language)
+            heard = self.hear_as([chunk.samples for _, chunk in pairs], options)
             return [
                 self.to_segments(run, chunk, one)
                 for (run, chunk), one in zip(pairs, heard, strict=True)
@@ -121,7 +125,7 @@ class OnePassRun(Run, Generic[H]):
         """Each chunk with its sentences; several batches are read at once."""
         recognizer = self._recognizer
         for together in batches_of(chunks, recognizer.merging.batch_size_s * _AHEAD):
-            heard = recognizer.hear([chunk.samples for chunk in together], self._options.language)
+            heard = recognizer.hear_as([chunk.samples for chunk in together], self._options)
             for chunk, one in zip(together, heard, strict=True):
                 yield chunk, recognizer.to_segments(self, chunk, one)
 

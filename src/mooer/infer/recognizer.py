@@ -87,10 +87,12 @@ class Recognizer(Listener):
                 f"Whisper translates into English alone, not {options.to!r}: transcribe, and "
                 "translate what was transcribed (`mooer translate`)"
             )
+        if options.fusion is not None:
+            options.fusion.require_nbest("Whisper")
         if options.language:
             options = replace(options, language=self.engine.check_language(options.language))
         wave = open_wave(source, rate_hz=rate_hz)
-        if options.beam_size is None and is_long(wave.duration_s):
+        if options.beam_size is None and options.fusion is None and is_long(wave.duration_s):
             options = replace(options, beam_size=LONG_BEAM)
         return _WhisperRun(self, wave, source, options, on_progress)
 

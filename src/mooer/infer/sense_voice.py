@@ -26,6 +26,7 @@ from mooer.engines.llm import usable_cores
 from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.engines.whisper import TimedWord
 from mooer.errors import ConfigError, MissingExtra
+from mooer.infer.ctc_search import CtcSearch, Spelling, log_softmax
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk
 from mooer.infer.one_pass import (
@@ -39,13 +40,16 @@ from mooer.infer.one_pass import (
 from mooer.models.funasr_folder import Precision, network_file, read_frontend
 from mooer.models.sense_voice_folder import read_settings, vocabulary_file
 from mooer.models.sense_voice_labels import (
+    BLANK,
     EMOTIONS,
     EVENTS,
     FRAME_S,
     LANGUAGE_QUERIES,
+    NUM_QUERIES,
     STYLE_QUERIES,
     UNKNOWN_EVENT,
     Rich,
+    Token,
     Vocabulary,
     read_vocabulary,
 )
@@ -107,23 +111,40 @@ class SenseVoiceRecognizer(OnePassRecognizer[Rich]):
         """ConfigError for a task or a language that it does not know."""
         refuse(options, "SenseVoice", "prompt", "hotwords")
         query_of(options.language)
+        if options.fusion is not None:
+            self.search(options)
 
     def hear(self, utterances: Sequence[Samples], language: str | None = None) -> list[Rich]:
         """Text and labels of each utterance [T] at 16 kHz; without a language it is detected.
 
         AudioError for one of less than 25 ms.
         """
+        return self._hear(utterances, language, None)
+
+    def hear_as(self, utterances: Sequence[Samples], options: RecognizeOptions) -> list[Rich]:
+        """The same; with a fusion texts are searched for as they are spoken, without marks."""
+        search = self.search(options) if options.fusion else None
+        return self._hear(utterances, options.language, search)
+
+    def search(self, options: RecognizeOptions) -> CtcSearch:
+        """What the options look for."""
+        spelling = Spelling(self.vocabulary.spoken, BLANK)
+        return CtcSearch(spelling, fusion=options.fusion, beam_size=options.beam_size)
+
+    def _hear(
+        self, utterances: Sequence[Samples], language: str | None, search: CtcSearch | None
+    ) -> list[Rich]:
         features = [self.frontend(samples) for samples in utterances]
-        style = STYLE_QUERIES["withitn" if self.options.itn else "woitn"]
+        itn = self.options.itn and search is None
+        style = STYLE_QUERIES["withitn" if itn else "woitn"]
         found: dict[int, Rich] = {}
         for places in in_batches(utterances, self.options.batch_size_s):
             chosen = [features[i] for i in places]
             for i, logits in zip(
                 places, self.network.logits(chosen, query_of(language), style), strict=True
             ):
-                found[i] = self.vocabulary.read(
-                    logits, ban_unknown_emotion=self.options.ban_emo_unk
-                )
+                one = self.vocabulary.read(logits, ban_unknown_emotion=self.options.ban_emo_unk)
+                found[i] = one if search is None else _searched(one, logits, search)
         return [found[i] for i in range(len(utterances))]
 
     def to_segments(self, run: OnePassRun[Rich], chunk: Chunk, heard: Rich) -> Iterator[Segment]:
@@ -198,6 +219,16 @@ def _on_torch(folder: Path, num_threads: int | None) -> Network:
     if num_threads:
         torch.set_num_threads(num_threads)
     return load(folder, "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _searched(heard: Rich, logits: NDArray[np.float32], search: CtcSearch) -> Rich:
+    """The labels with the text that a search finds in logits [4 + F, V]."""
+    said = search.heard(log_softmax(logits[NUM_QUERIES:]), FRAME_S)
+    pieces = search.spelling.pieces
+    tokens = tuple(
+        Token(one.unit, pieces[one.unit], one.start, one.end, one.logprob) for one in said
+    )
+    return replace(heard, text="".join(one.text for one in tokens).strip(), tokens=tokens)
 
 
 def words_of(heard: Rich, duration_s: float) -> list[TimedWord]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mooer.infer.ctc_search import log_softmax
 from mooer.infer.sense_voice import SenseVoiceRecognizer, query_of
 from mooer.models.sense_voice_labels import BLANK, FRAME_S, NUM_QUERIES, STYLE_QUERIES
 
@@ -26,10 +27,7 @@ class SenseVoiceCtc:
         features = self._recognizer.frontend(samples)
         style = STYLE_QUERIES["woitn"]
         [logits] = self._recognizer.network.logits([features], self._language, style)
-        shifted = logits[NUM_QUERIES:] - logits[NUM_QUERIES:].max(axis=1, keepdims=True)
-        shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        found: NDArray[np.float32] = shifted
-        return found
+        return log_softmax(logits[NUM_QUERIES:])
 
     def spell(self, word: str) -> tuple[int, ...]:
         """Classes of a word or a character; () if the vocabulary lacks some of its letters."""

@@ -154,7 +154,7 @@ class SpeechLLMRecognizer(Listener):
                 f"the speech LLM {self.name} was not trained for the task {task}: "
                 f"it knows {', '.join(known)}"
             )
-        for name in ("prompt", "words"):
+        for name in ("prompt", "words", "fusion"):
             if getattr(options, name):
                 raise ConfigError(f"a speech LLM has no use for {name}: leave it out")
         search = replace(self.search, num_beams=options.beam_size or self.search.num_beams)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ _RELEASED_IDS = {
     **{"withitn": 25016, "woitn": 25017, "Event_UNK": 25019},
 }
 
+_WORD = "\u2581"  # begins a word of SentencePiece
 _TAG = re.compile(r"<\|([^|<>]+)\|>")
 
 
@@ -122,6 +124,12 @@ class Vocabulary:
     def __len__(self) -> int:
         """How many classes there are."""
         return len(self.spelling)
+
+    @cached_property
+    def spoken(self) -> tuple[str, ...]:
+        """What each class writes, with the space that begins a word; labels write nothing."""
+        texts = (one.text.replace(_WORD, " ") for one in self.spelling.pieces)
+        return tuple("" if i in self._names else text for i, text in enumerate(texts))
 
     def require(self, num_classes: int) -> None:
         """ModelError unless the network has as many classes."""

@@ -1,0 +1,177 @@
+"""`mooer lm tune`: weights of a fusion by a grid over n-best lists of a dev set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mooer.cli.fused import Lm, SourceLm
+
+if TYPE_CHECKING:
+    from mooer.data.manifest import Item
+    from mooer.decoding.nbest import NBest
+    from mooer.decoding.tuning import Tuned
+    from mooer.infer.run import Listener
+
+
+def tune(
+    manifest: Annotated[Path, typer.Argument(metavar="DEV", help="JSONL manifest: audio, text.")],
+    lm: Lm = None,
+    model: Annotated[str, typer.Option("--model", "-m", help="The recogniser.")] = "rich-mini",
+    fusion: Annotated[
+        str, typer.Option("--fusion", help="shallow, rescore, density, lodr, ilme or wfst.")
+    ] = "shallow",
+    source_lm: SourceLm = None,
+    domain: Annotated[
+        Path | None, typer.Option("--domain", help="A folder whose weights are to be tuned.")
+    ] = None,
+    nbest: Annotated[
+        Path | None, typer.Option(help="Where the n-best lists are kept, to be used again.")
+    ] = None,
+    heat_map: Annotated[
+        Path | None, typer.Option(help="Draw the error rates here, as PNG.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many utterances.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find the weights with the fewest errors on recordings whose text is known.
+
+    Example: mooer lm tune dev.jsonl --lm news.arpa --nbest dev-nbest.jsonl --heat-map dev.png
+
+    Example: mooer lm tune dev.jsonl --domain service/ --fusion ilme
+
+    Every utterance is decoded once, without the language model; the lists can be tuned on again.
+    """
+    import json
+    from dataclasses import asdict, replace
+
+    from mooer.errors import ConfigError
+    from mooer.files import write_whole
+    from mooer.infer.domain import (
+        HEAT_MAP,
+        LM_FILE,
+        NBEST,
+        as_method,
+        read_domain,
+        write_settings,
+    )
+
+    if (lm is None) == (domain is None):
+        raise ConfigError("name a language model by --lm, or a folder by --domain: one of the two")
+    folder = domain
+    if folder is not None:
+        settings = read_domain(folder).settings
+        model, lm = settings.model, folder / LM_FILE
+        nbest, heat_map = nbest or folder / NBEST, heat_map or folder / HEAT_MAP
+    from mooer.decoding.tuning import draw_tuned
+
+    found = run_tuning(manifest, model, fusion, (lm, source_lm, folder), nbest, limit)
+    if heat_map is not None:
+        write_whole(heat_map, draw_tuned(found))
+    if folder is not None:
+        chosen = as_method(found.options, fusion)  # wfst is tuned as shallow, whose formula it has
+        write_settings(folder, replace(settings, fusion=chosen))
+    if as_json:
+        row = {"options": asdict(found.options), **_counts(found)}
+        typer.echo(json.dumps(row))
+    else:
+        typer.echo(shown(found))
+
+
+def run_tuning(
+    manifest: Path,
+    model: str,
+    method: str,
+    places: tuple[Path | None, Path | None, Path | None],
+    nbest: Path | None,
+    limit: int | None,
+) -> Tuned:
+    """The grid over lists that are there, or are made now; `places`: LM, source LM, domain."""
+    from mooer.decoding.fusion import ILM, METHODS, FusionOptions
+    from mooer.decoding.nbest import read_nbest, write_nbest
+    from mooer.decoding.tuning import tune as search
+    from mooer.errors import ConfigError
+    from mooer.infer.domain import PRIOR, fusion_of
+    from mooer.infer.fusion import load_fusion
+
+    lm, source, folder = places
+    options = FusionOptions(method if method != "wfst" else "shallow")
+    needs_ilm = ILM in METHODS[options.method].parts
+    if nbest is not None and nbest.is_file():
+        typer.echo(f"n-best lists: {nbest}, which is there already", err=True)
+        lists = read_nbest(nbest)
+    else:
+        prior = None if folder is None else folder / PRIOR
+        lists = list(_decoded(_recognizer(model), manifest, prior, limit, needs_ilm))
+        if nbest is not None:
+            write_nbest(nbest, lists)
+    if needs_ilm and any(ILM not in c.scores for one in lists for c in one.candidates):
+        raise ConfigError(
+            f"the lists {nbest} have no scores of an internal LM: remove the file, and tune again"
+        )
+    # The lists have the internal LM's scores, and so no prior is needed here.
+    if folder is not None and source is None:
+        fusion = fusion_of(folder, options)
+    else:
+        fusion = load_fusion(options, lm=lm, source=source)
+    lists = [fusion.scored(one, None) for one in lists]
+    return search(lists, options.method)
+
+
+def shown(found: Tuned) -> str:
+    """What was found, in lines."""
+    from dataclasses import asdict
+
+    rows = [f"{name}: {value}" for name, value in asdict(found.options).items()]
+    rows += [f"{name}: {value}" for name, value in _counts(found).items()]
+    return "\n".join(rows)
+
+
+def _counts(found: Tuned) -> dict[str, Any]:
+    return {
+        "tokens": found.num_tokens,
+        "errors_before": found.first_errors,
+        "errors": found.num_errors,
+        "errors_at_best": found.oracle_errors,
+        "error_rate": round(found.rate, 4),
+    }
+
+
+def _recognizer(model: str) -> Listener:
+    from mooer.infer import load
+
+    return load(model).recognizer
+
+
+def _decoded(
+    recognizer: Listener, manifest: Path, prior: Path | None, limit: int | None, needs_ilm: bool
+) -> Iterator[NBest]:
+    """N-best lists of a manifest; of a CTC model the prior is estimated first, and kept."""
+    from mooer.data.manifest import inputs
+    from mooer.errors import ManifestError
+    from mooer.infer.candidates import nbest_of
+    from mooer.infer.ctc_recognizer import CtcRecognizer
+    from mooer.infer.fusion import estimate_prior, save_prior
+
+    items = [item for item in inputs([manifest]) if item.fields.get("text")][:limit]
+    if not items:
+        raise ManifestError(f"no line of {manifest} has a text to compare with: write it there")
+    found = None
+    if isinstance(recognizer, CtcRecognizer) and (needs_ilm or prior is not None):
+        found = estimate_prior(recognizer.model, (_read(item) for item in items))
+        if prior is not None:
+            save_prior(prior, found)
+    lists = nbest_of(recognizer, items, _read, ilm=needs_ilm, prior=found)
+    for done, one in enumerate(lists, 1):
+        if done % 20 == 0 or done == len(items):
+            typer.echo(f"decoded {done}/{len(items)}", err=True)
+        yield one
+
+
+def _read(item: Item) -> Any:
+    from mooer.audio.wave import read_wave
+
+    return read_wave(item.path)

@@ -1,0 +1,98 @@
+"""N-best lists of whole utterances by any recogniser that has one, to tune a fusion on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mooer.audio.wave import SAMPLE_RATE_HZ
+from mooer.data.manifest import Item
+from mooer.decoding.fusion import ILM
+from mooer.decoding.nbest import Candidate, NBest
+from mooer.engines.whisper import MAX_WINDOW_S
+from mooer.errors import ConfigError
+from mooer.infer.answering import language_of
+from mooer.infer.ctc_recognizer import CtcRecognizer
+from mooer.infer.drafted import DraftedRecognizer
+from mooer.infer.guarded import GuardedDecoder, RecognizeOptions, detect_language
+from mooer.infer.longform import Chunk, Samples
+from mooer.infer.recognizer import Recognizer
+from mooer.infer.run import Listener
+from mooer.infer.sense_voice import SenseVoiceRecognizer
+from mooer.infer.sense_voice_ctc import SenseVoiceCtc
+
+logger = logging.getLogger(__name__)
+
+NUM_TUNED = 32  # candidates of an utterance: of a CTC search; Whisper gives as many as its beams
+WHISPER_BEAMS = 12
+
+
+def candidates(
+    recognizer: Listener,
+    samples: Samples,
+    *,
+    language: str | None = None,
+    ilm: bool = False,
+    prior: NDArray[np.float32] | None = None,
+) -> list[Candidate]:
+    """What a recogniser makes of samples [T] of up to 30 s, the best by sound first.
+
+    With `ilm` each has the score of Whisper's internal LM, with `prior`, the mean posterior [V] of
+    a CTC model, that of this model's. ConfigError for a recogniser without n-best lists.
+    """
+    if isinstance(recognizer, DraftedRecognizer):
+        recognizer = recognizer.first
+    if isinstance(recognizer, Recognizer):
+        return _of_whisper(recognizer, samples, language, ilm)
+    options = RecognizeOptions(language=language)
+    if isinstance(recognizer, CtcRecognizer):
+        log_probs = recognizer.model.log_probs(samples)
+        return recognizer.search(options).nbest(log_probs, NUM_TUNED, prior)
+    if isinstance(recognizer, SenseVoiceRecognizer):
+        log_probs = SenseVoiceCtc(recognizer, language).log_probs(samples)
+        return recognizer.search(options).nbest(log_probs, NUM_TUNED, prior)
+    raise ConfigError(f"{recognizer.name} gives no n-best lists: take Whisper or a CTC model")
+
+
+def nbest_of(
+    recognizer: Listener,
+    items: Iterable[Item],
+    read: Callable[[Item], Samples],
+    *,
+    ilm: bool = False,
+    prior: NDArray[np.float32] | None = None,
+) -> Iterator[NBest]:
+    """The lists of a manifest's items, with their `text` as reference.
+
+    Items of more than 30 s are left out, and said so: only what is heard at once has a list.
+    """
+    for item in items:
+        samples = read(item)
+        if len(samples) > MAX_WINDOW_S * SAMPLE_RATE_HZ:
+            logger.warning("%s is longer than %.0f s: left out", item.id, MAX_WINDOW_S)
+            continue
+        text = item.fields.get("text")
+        known = item.fields.get("language")
+        language = known if isinstance(known, str) else None
+        found = candidates(recognizer, samples, language=language, ilm=ilm, prior=prior)
+        language = language or language_of(text or found[0].text)
+        yield NBest(item.id, tuple(found), language, text if isinstance(text, str) else None)
+
+
+def _of_whisper(
+    recognizer: Recognizer, samples: Samples, language: str | None, ilm: bool
+) -> list[Candidate]:
+    chunk = Chunk(np.asarray(samples, np.float32), ((0, len(samples)),), 1.0)
+    engine = recognizer.engine
+    language = language or detect_language(engine, [chunk])[0]
+    options = RecognizeOptions(beam_size=WHISPER_BEAMS)
+    decoder = GuardedDecoder(engine, options, engine.check_language(language))
+    found, habits = decoder.nbest(chunk, WHISPER_BEAMS)
+    scores = habits() if ilm else [None] * len(found)
+    return [
+        Candidate.of(one.text, one.logprob, None if score is None else {ILM: score})
+        for one, score in zip(found, scores, strict=True)
+    ]

@@ -1,0 +1,116 @@
+"""What is searched for in the log-probabilities of a CTC model: its own path, hotwords, an LM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mooer.decoding.alignment import align_words
+from mooer.decoding.ctc import Heard, steady
+from mooer.decoding.emissions import keep
+from mooer.decoding.fusion import ILM, UnitPrior
+from mooer.decoding.nbest import Candidate
+from mooer.decoding.prefixes import CtcOptions, Found, prefix_search
+from mooer.decoding.scorer import Scorer
+from mooer.infer.fusion import NUM_BEST, WIDE, Fusion
+from mooer.text.units import START, Units
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """The classes of a CTC model: what each writes, spaces included, and which says nothing."""
+
+    pieces: tuple[str, ...]
+    blank: int
+    change_cost: float = 0.0  # see `decoding.ctc.steady`
+
+    @classmethod
+    def of_units(cls, units: Units, change_cost: float) -> Spelling:
+        """Of units whose classes begin at 1; the blank is 0."""
+        names = (name.replace(START, " ") for name in units.names)
+        return cls(("", *names), 0, change_cost)
+
+    def text(self, units: Sequence[int]) -> str:
+        """What classes write one after another."""
+        return " ".join("".join(self.pieces[unit] for unit in units).split())
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Natural logarithms [F, V] of the probabilities that logits stand for."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return found
+
+
+class CtcSearch:
+    """A search with everything that weighs texts. ConfigError for a fusion that lacks a part."""
+
+    def __init__(
+        self,
+        spelling: Spelling,
+        *,
+        fusion: Fusion | None = None,
+        boost: Scorer[Any] | None = None,
+        beam_size: int | None = None,
+    ) -> None:
+        self.spelling = spelling
+        self._fusion = fusion
+        self._boosts = [] if boost is None else [boost]
+        self._graph = fusion.graph if fusion and fusion.options.method == "wfst" else None
+        self._scorers: list[Scorer[Any]] = list(self._boosts)
+        if fusion is not None and not fusion.needs_nbest and self._graph is None:
+            self._scorers += fusion.scorers(spelling.pieces, spelling.blank)
+        options = CtcOptions() if fusion is None else WIDE
+        self._options = replace(
+            options,
+            beam_size=beam_size or options.beam_size,
+            change_cost=spelling.change_cost,
+        )
+
+    def heard(self, log_probs: Floats, frame_s: float) -> list[Heard]:
+        """What log-probabilities [F, V] say, and where; by its own path if nothing weighs texts."""
+        if self._fusion is None and not self._scorers:
+            return steady(log_probs, self.spelling.blank, self.spelling.change_cost)
+        units = self.units(log_probs)
+        if not units:
+            return []
+        [word] = align_words(keep(log_probs, self.spelling.blank, frame_s), [units])
+        return [
+            Heard(unit, one.start, one.end, one.logprob)
+            for unit, one in zip(units, word.units, strict=True)
+        ]
+
+    def units(self, log_probs: Floats) -> tuple[int, ...]:
+        """The classes [L] that a search finds in log-probabilities [F, V]."""
+        if self._graph is not None:
+            found = self._graph.decode(log_probs)
+            return found[0].units if found else ()
+        texts = prefix_search(log_probs, self.spelling.blank, self._options, self._scorers)
+        if self._fusion is None or not self._fusion.needs_nbest:
+            return texts[0].units
+        texts = texts[:NUM_BEST]
+        return texts[self._fusion.best(map(self._candidate, texts))].units
+
+    def nbest(
+        self, log_probs: Floats, num: int, prior: NDArray[np.float32] | None = None
+    ) -> list[Candidate]:
+        """The best texts by sound and hotwords alone, to be rescored or tuned on.
+
+        With the mean posterior [V] of the model they carry its internal LM.
+        """
+        options = replace(self._options, beam_size=max(num, self._options.beam_size))
+        found = prefix_search(log_probs, self.spelling.blank, options, self._boosts)
+        ilm = None if prior is None else UnitPrior(prior, self.spelling.blank, 1.0)
+        return [
+            replace(self._candidate(one), scores={ILM: ilm.logprob(one.units)} if ilm else {})
+            for one in found[:num]
+        ]
+
+    def _candidate(self, found: Found) -> Candidate:
+        return Candidate.of(self.spelling.text(found.units), found.score)
