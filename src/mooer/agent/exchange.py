@@ -30,6 +30,7 @@ _WORST = {
     429: "it has too many requests: wait, or raise the quota",
 }
 _SAID_CHARS = 160
+_CUT_S = 0.05  # by which a timer may be early
 
 
 @dataclass(frozen=True)
@@ -158,17 +159,21 @@ def _connection(service: Service) -> http.client.HTTPConnection:
 @contextlib.contextmanager
 def _told(service: Service) -> Iterator[None]:
     """What goes wrong on the way, in one sentence."""
+    ends_at = time.monotonic() + service.total_s
+    late = AgentError(f"{service.host} does not answer in time: is it busy, or down?")
     try:
         yield
     except TimeoutError:
-        raise AgentError(f"{service.host} does not answer in time: is it busy, or down?") from None
+        raise late from None
     except ConnectionRefusedError:
         raise AgentError(f"nobody listens at {service.host}: start the server there") from None
     except socket.gaierror:
         raise AgentError(f"there is no host {service.host}: look at the address") from None
     except ssl.SSLError as error:
         raise AgentError(f"{service.host} cannot be trusted ({error.reason})") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException) as error:
+        if time.monotonic() >= ends_at - _CUT_S:  # we have cut it ourselves
+            raise late from None
         raise AgentError(
             f"the connection to {service.host} broke off ({type(error).__name__}): try again"
         ) from None
