@@ -175,8 +175,8 @@ class ToneVoicing:
 class Stage:
     """Fakes, a session on them, and what the user says when."""
 
-    def __init__(self, answers=None, *, options=None, jobs=None, **parts):
-        self.clock = Clock()
+    def __init__(self, answers=None, *, options=None, jobs=None, clock=None, **parts):
+        self.clock = clock or Clock()
         self.words = Words()
         self.hear = FakeHear(self.words, self.clock)
         self.mind = FakeMind(self.clock, dict(answers or {}))

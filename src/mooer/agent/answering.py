@@ -195,7 +195,8 @@ class Answering:
         if round_.calls and not round_.is_broken and self.calling.run(answer, round_):
             return
         answer.is_made = True
-        if answer.is_spoken and answer.text.strip() and not answer.num_samples:
+        is_silent = answer.is_spoken and answer.text.strip() and not answer.num_samples
+        if is_silent and not round_.is_broken:
             self._context.fail("speak", AgentError("nothing of the answer could be spoken"))
         self._end_if_made()
 
