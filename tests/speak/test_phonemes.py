@@ -28,6 +28,24 @@ ALPHABET |= set("ɯɰŋɳɲɴøɸθœɹɾɻʁɽʂʃʈʧʊʋʌɣɤχʎʒʔˈˌː�
         ("007", "零零七"),
         ("10~20个", "十到二十个"),
         ("没有数字", "没有数字"),
+        ("2024-08-15", "二零二四年八月十五日"),
+        ("2024/8/15", "二零二四年八月十五日"),
+        ("2024-13-15", "二千零二十四-十三-十五"),
+        ("2023-2024年", "二零二三到二零二四年"),
+        ("2:00到12:30:45", "两点到十二点三十分四十五秒"),
+        ("12:30-13:00", "十二点三十分到十三点"),
+        ("30%~40%", "百分之三十到百分之四十"),
+        ("5km，60km/h，2kg", "五公里，六十公里每小时，两千克"),
+        ("20m^2，10^2", "二十平方米，十的平方"),
+        ("12.5元/kg，3元/天", "十二点五元每千克，三元每天"),
+        ("¥1.2亿，$5 million", "一点二亿元，五百万美元"),
+        ("010-12345678", "零一零一二三四五六七八"),
+        ("拨打110，热线：12306", "拨打一一零，热线：一二三零六"),
+        ("203室", "二零三室"),
+        ("3×4=12", "三乘四等于十二"),
+        ("~20，±5，-3", "约二十，正负五，负三"),
+        ("1-2天，2小时，2万", "一到两天，两小时，两万"),
+        ("5G，3D，H2O", "五G，三D，H2O"),
     ],
 )
 def test_numerals(text, spoken):
@@ -96,6 +114,11 @@ def test_pauses_stay_where_they_are_written():
     assert [c for c in spoken if c in ",.!?:"] == [",", "!", ":", "."]
 
 
+def test_superscripts_are_no_digits():
+    pytest.importorskip("pypinyin")
+    assert phonemes("10²", "zh") == phonemes("十的平方", "zh")
+
+
 def test_nothing_to_say_is_empty():
     assert not any(c.isalpha() for c in phonemes("… ！?", "zh"))
 
@@ -104,9 +127,9 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pypinyin", None)
     with pytest.raises(MissingExtra, match=r"pypinyin .*mooer\[speak\]"):
         phonemes("你好", "zh")
-    from mooer.speak import espeak
+    from mooer.speak import espeak_library
 
-    espeak._library.cache_clear()
+    espeak_library.library.cache_clear()
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(MissingExtra, match=r"espeakng-loader .*mooer\[speak\]"):
         phonemes("hello", "en")
