@@ -265,7 +265,7 @@ class Toolbox:
         self.tools = (Tool("add", "adds numbers"), Tool("fail", "fails"))
         self.clock, self.takes_s = clock, takes_s
 
-    def call(self, name, arguments):
+    def run(self, name, arguments):
         self.clock.spend(self.takes_s)
         if name == "fail":
             raise AgentError("the tool is broken: take another")

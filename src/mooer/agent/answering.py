@@ -142,8 +142,8 @@ class Answering:
             if not answer.is_held:
                 self._context.tell(Sourced(self._context.time_s, answer.number, found))
         parts, options = self._context.parts, self._context.options
-        quoted = parts.quote(answer.sources) if answer.sources else ""
-        question = self._ask.question(self._memory.turns, options.instructions, quoted)
+        sources = answer.sources if len(answer.rounds) == 1 else ()
+        question = self._ask.question(self._memory.turns, options.instructions, sources)
         work = answering(parts, options, replace(question, tools=self.calling.tools))
         self._task = self._context.start("think", work, options.think_s, self._take, self._done)
 
