@@ -16,6 +16,12 @@ def tone(seconds, rate_hz=24_000):
     )
 
 
+def write_and_raise(path, error):
+    with SoundFile(path, 24_000) as file:
+        file.write(tone(1.0))
+        raise error
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_was_written_is_read_back(tmp_path, suffix):
     path = tmp_path / "new" / f"talk{suffix.upper()}"
@@ -54,19 +60,17 @@ def test_nothing_said_is_a_file_all_the_same(tmp_path):
 
 
 def test_ctrl_c_leaves_what_can_be_played(tmp_path):
-    with pytest.raises(KeyboardInterrupt), SoundFile(tmp_path / "a.wav", 24_000) as file:
-        file.write(tone(1.0))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and_raise(tmp_path / "a.wav", KeyboardInterrupt)
     assert [one.name for one in tmp_path.iterdir()] == ["a.part.wav"]
-    assert len(read_wave(file.partial)) == 16_000
+    assert len(read_wave(tmp_path / "a.part.wav")) == 16_000
 
 
 def test_an_error_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(b"before")
-    with pytest.raises(ZeroDivisionError), SoundFile(path, 24_000) as file:
-        file.write(tone(1.0))
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        write_and_raise(path, ZeroDivisionError)
     assert path.read_bytes() == b"before"
     assert [one.name for one in tmp_path.iterdir()] == ["a.wav"]
 

@@ -1,8 +1,8 @@
 """A file of sound that is written while it is made, and appears under its name when it is whole.
 
-    with SoundFile("talk.mp3", rate_hz=24_000) as file:
-        for samples in blocks:
-            file.write(samples)
+with SoundFile("talk.mp3", rate_hz=24_000) as file:
+    for samples in blocks:
+        file.write(samples)
 """
 
 from __future__ import annotations
