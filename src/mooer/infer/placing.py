@@ -88,6 +88,16 @@ class Placer:
             return 1.0
         return most if slot.room_s * most <= natural_s else natural_s / slot.room_s
 
+    def catching_up(self, lag_s: float) -> float:
+        """How fast to speak where nobody knows when the next sentence comes, `lag_s` behind."""
+        options = self.options
+        if lag_s <= options.slack_s:
+            return 1.0
+        half_s = options.max_lag_s / 2
+        if lag_s > half_s:
+            return options.hurry_speed
+        return 1.0 + (options.max_speed - 1.0) * lag_s / half_s
+
     def is_too_long(self, slot: Slot, spoken_s: float, speed: float) -> bool:
         """Whether what was spoken at `speed` is to be spoken again, faster."""
         natural_s = spoken_s * speed
