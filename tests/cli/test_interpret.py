@@ -9,6 +9,7 @@ from tests.speak.tones import ToneSpeaker
 
 import mooer.infer
 import mooer.infer.speaking
+import mooer.speak
 from mooer.audio.wave import read_wave, write_wave
 from mooer.cli.main import COMMANDS, main
 
@@ -41,13 +42,18 @@ def asked(monkeypatch):
         found["model"], found["options"] = name, options
         return Loaded(found["segments"])
 
-    def open_speaker(name, **_):
+    def load_speaker(name, **_):
         found["speaker"] = name
         return ToneSpeaker()
 
+    def voicing_in(speaker, language, voice, *, live):
+        real_voicing_in(speaker, language, voice, live=live)
+        return found["voicing"]
+
+    real_voicing_in = mooer.infer.speaking.voicing_in
     monkeypatch.setattr(mooer.infer, "load", load)
-    monkeypatch.setattr(mooer.infer.speaking, "open_speaker", open_speaker)
-    monkeypatch.setattr(mooer.infer.speaking, "voicing_by", lambda _: found["voicing"])
+    monkeypatch.setattr(mooer.speak, "load_speaker", load_speaker)
+    monkeypatch.setattr(mooer.infer.speaking, "voicing_in", voicing_in)
     return found
 
 

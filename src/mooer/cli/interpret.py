@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,12 +195,14 @@ class Asked:
         model, voicing, options = self.parts()
         return Interpreter(translations_by(model, terms), voicing, options)
 
-    def parts(self) -> tuple[Model, Voicing, InterpretOptions]:
+    def parts(self, *, live: bool = False) -> tuple[Model, Voicing, InterpretOptions]:
         """Who hears and who speaks, loaded, and how."""
+        from mooer.engines.llm import usable_cores
         from mooer.infer import load
         from mooer.infer.interpret import InterpretOptions
         from mooer.infer.mixing import UnderOptions
-        from mooer.infer.speaking import open_speaker, voice_of, voicing_by
+        from mooer.infer.speaking import voicing_in
+        from mooer.speak import load_speaker
         from mooer.text import find_language
 
         options = InterpretOptions(
@@ -208,11 +210,11 @@ class Asked:
             place=self.place,
             under=None if self.under_db is None else UnderOptions(under_db=self.under_db),
         )
-        speaker = open_speaker(self.speaker, num_threads=self.threads)
-        voice = voice_of(speaker, self.voice, find_language(self.to))
-        logger.info("speaker: %s, voice %s", self.speaker, voice)
+        speaker = load_speaker(self.speaker, num_threads=self.threads or usable_cores())
+        voicing = voicing_in(speaker, find_language(self.to), self.voice, live=live)
+        logger.info("speaker: %s, voice %s", self.speaker, self.voice or speaker.voices[0])
         model = load(self.model_name(), llm=self.llm, num_threads=self.threads)
-        return model, voicing_by(speaker), replace(options, voice=voice)
+        return model, voicing, options
 
 
 def _aligned(align: str) -> Any:

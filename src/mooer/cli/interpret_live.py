@@ -37,7 +37,7 @@ class Parts(Protocol):
     def recognize(self) -> RecognizeOptions:
         """What is heard. ConfigError for what cannot be."""
 
-    def parts(self) -> tuple[Model, Voicing, InterpretOptions]:
+    def parts(self, *, live: bool = False) -> tuple[Model, Voicing, InterpretOptions]:
         """All of them, loaded."""
 
 
@@ -84,7 +84,7 @@ def interpret_live(
     source = source_of(item, None, device)
     with ExitStack() as stack:
         try:
-            model, voicing, options = asked.parts()
+            model, voicing, options = asked.parts(live=True)
             ears: Ears = stack.enter_context(_ears(out, voicing.rate_hz, options.under))
             stream = stack.enter_context(
                 open_interpreter(model, voicing, recognize, options=_live(options))

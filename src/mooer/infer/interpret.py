@@ -23,7 +23,6 @@ from mooer.infer.mixing import Mix, Samples, Spool, UnderOptions
 from mooer.infer.model import Model
 from mooer.infer.placing import Pace, PlaceOptions, Placer, Slot
 from mooer.infer.run import OnProgress, Run
-from mooer.speak.base import Voice
 from mooer.speak.spoken import Spoken, Voicing
 from mooer.text import language_name
 from mooer.transcript import Segment, Transcript, Word
@@ -41,7 +40,6 @@ Outcome = Literal["spoken", "kept", "unsaid"]
 class InterpretOptions:
     """How a recording is interpreted."""
 
-    voice: Voice | None = None  # the speaker's first, if none is named
     speed: float = 1.0
     place: PlaceOptions = field(default_factory=PlaceOptions)
     under: UnderOptions | None = None  # None: the original is not heard
@@ -146,9 +144,7 @@ class Interpreter:
 
     def _clauses(self, text: str, speed: float) -> list[Spoken]:
         try:
-            with closing(
-                self._voicing.voice([text], voice=self.options.voice, speed=speed)
-            ) as clauses:
+            with closing(self._voicing.voice([text], speed=speed)) as clauses:
                 return list(clauses)
         except DecodeError as error:
             logger.warning("%s", error)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from mooer.errors import ConfigError, DecodeError
 from mooer.infer.ear import Samples
 from mooer.infer.guarded import RecognizeOptions
-from mooer.infer.interpret import InterpretOptions
+from mooer.infer.interpret import MAX_SPEED, InterpretOptions
 from mooer.infer.listening import listen_by
 from mooer.infer.longform import Chunk
 from mooer.infer.model import Model
@@ -235,12 +235,11 @@ class LiveInterpreter:
             self._leave_out(segment, "it was not translated")
             return
         self._news.append(Translated(segment))
-        options = self._options
-        speed = round(options.speed * self._placer.catching_up(self._hurry_s()), 3)
+        speed = round(self._options.speed * self._placer.catching_up(self._hurry_s()), 3)
         is_first = True
         try:
             with closing(
-                self._voicing.voice([translation], voice=options.voice, speed=min(speed, 2.0))
+                self._voicing.voice([translation], speed=min(speed, MAX_SPEED))
             ) as clauses:
                 for spoken in clauses:
                     if self._is_left.is_set():
