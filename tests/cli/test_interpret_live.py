@@ -118,6 +118,7 @@ def test_a_file_is_interpreted_into_a_file(clip, tmp_path, parts, capsys):
     assert captured.out == "GOOD DAY TO ALL.\nIT IS LATE\n"
     assert "o.wav is written" in captured.err
     assert parts["options"].place.align == "end"
+    assert parts["model"] == "whisper-base"
     samples = read_wave(out)
     assert len(samples) >= 5.0 * 16_000
     heard = np.abs(samples) > 0.2

@@ -199,6 +199,24 @@ def test_a_clock_that_is_ahead_of_the_stream_tells_the_time():
     assert voiced.start_s == 7.0
 
 
+def test_what_is_loaded_late_is_loaded_before_the_first_sentence():
+    asked = []
+
+    def translate(chunk, segment):
+        asked.append((segment.text, len(chunk.samples)))
+        return in_capitals(chunk, segment)
+
+    voicing = HummingVoicing()
+    with interpreter(voicing, translate=translate) as stream:
+        stream.warm()
+        assert asked == [("Hello.", 16_000)]
+        assert voicing.asked == [("HELLO.", 1.0)]
+        assert stream.now_s == 0.0
+        assert not of(Voiced, stream.poll())
+    with interpreter(HummingVoicing(fails=["H"]), to="en") as stream:
+        stream.warm()
+
+
 def test_a_session_that_does_not_translate():
     with pytest.raises(ConfigError, match="ast"):
         interpreter(translate=None)

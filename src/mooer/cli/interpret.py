@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LIVE_MODEL = "whisper-base"
+
 
 def interpret(
     inputs: Annotated[
@@ -175,14 +177,18 @@ class Asked:
             hotwords=given_hotwords(self.hotwords),
         )
 
-    def model_name(self) -> str:
-        """The model itself, or the one that translates best into the language."""
+    def model_name(self, *, live: bool) -> str:
+        """The model itself, or the one that translates best into the language.
+
+        For a stream that is Whisper with an LLM behind it: mini takes longer than the speech does.
+        """
         from mooer.store import default_model
         from mooer.text import find_language
 
         if self.model != "default":
             return self.model
-        chosen = default_model("ast_zh" if find_language(self.to) == "zh" else "ast")
+        is_chinese = find_language(self.to) == "zh"
+        chosen = _LIVE_MODEL if live else default_model("ast_zh" if is_chinese else "ast")
         logger.info("model: %s", chosen)
         return chosen
 
@@ -213,7 +219,7 @@ class Asked:
         speaker = load_speaker(self.speaker, num_threads=self.threads or usable_cores())
         voicing = voicing_in(speaker, find_language(self.to), self.voice, live=live)
         logger.info("speaker: %s, voice %s", self.speaker, self.voice or speaker.voices[0])
-        model = load(self.model_name(), llm=self.llm, num_threads=self.threads)
+        model = load(self.model_name(live=live), llm=self.llm, num_threads=self.threads)
         return model, voicing, options
 
 

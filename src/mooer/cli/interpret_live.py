@@ -89,6 +89,8 @@ def interpret_live(
             stream = stack.enter_context(
                 open_interpreter(model, voicing, recognize, options=_live(options))
             )
+            logger.info("getting ready")
+            stream.warm()
         except BaseException:
             source.close()
             raise

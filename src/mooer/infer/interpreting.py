@@ -22,6 +22,9 @@ from dataclasses import dataclass, replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.errors import ConfigError, DecodeError
 from mooer.infer.ear import Samples
 from mooer.infer.guarded import RecognizeOptions
@@ -120,6 +123,14 @@ class LiveInterpreter:
         self._translate: Translate | None = None
         self.session = make_session(self._instead)
 
+    def warm(self) -> None:
+        """Translate and speak a word, so that the first sentence finds all that is loaded late.
+
+        To be called before the first samples come.
+        """
+        assert self._executor is not None
+        self._executor.submit(self._warm).result()
+
     def run_by(self, clock: Callable[[], float]) -> None:
         """Measure time by another clock, in the session too."""
         self._clock, self._began_at = clock, None
@@ -207,6 +218,17 @@ class LiveInterpreter:
         return Voiced(segment, spoken, round(start_s, 3), speed, is_first)
 
     # --- in the other -----------------------------------------------------------------------------
+
+    def _warm(self) -> None:
+        text, language = ("Hello.", "en") if self._to == "zh" else ("你好。", "zh")
+        silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
+        chunk = Chunk(silence, ((0, SAMPLE_RATE_HZ),), 1.0)
+        found = self._translated(chunk, Segment(0.0, 1.0, text, language))
+        try:
+            with closing(self._voicing.voice([found.translation or "OK."])) as clauses:
+                next(clauses, None)
+        except DecodeError as error:
+            logger.warning("%s", error)
 
     def _interpret(self, chunk: Chunk, segment: Segment) -> None:
         """Translate a sentence and speak it, unless it is too late for that."""
