@@ -46,8 +46,8 @@ def asked(monkeypatch):
         found["speaker"] = name
         return ToneSpeaker()
 
-    def voicing_in(speaker, language, voice, *, live):
-        real_voicing_in(speaker, language, voice, live=live)
+    def voicing_in(speaker, language, voice, *, live, hear):
+        real_voicing_in(speaker, language, voice, live=live, hear=hear)
         return found["voicing"]
 
     real_voicing_in = mooer.infer.speaking.voicing_in

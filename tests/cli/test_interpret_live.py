@@ -20,8 +20,6 @@ import mooer.speak
 from mooer.audio.wave import read_wave, write_wave
 from mooer.cli import feed as feeding
 from mooer.cli.main import COMMANDS, main
-from mooer.cli.player import Loudspeaker, Player
-from mooer.errors import AudioError
 from mooer.infer.interpreting import LiveInterpreter
 
 SCRIPT = talk("good day to all.") + talk("it is late", 3.0)
@@ -46,9 +44,9 @@ class SoundCard:
     def query_devices(self, device, kind):
         if self._error:
             raise self._error
-        return {"default_samplerate": 16_000.0, "name": "Desk"}
+        return {"default_samplerate": 24_000.0, "name": "Desk"}
 
-    def OutputStream(self, *, samplerate, channels, dtype, callback):  # noqa: N802
+    def OutputStream(self, *, samplerate, device, channels, dtype, callback):  # noqa: N802
         if self._open_error:
             raise self._open_error
         self._callback = callback
@@ -63,6 +61,9 @@ class SoundCard:
         out = np.ones((num, 1), np.float32)
         self._callback(out, num, None, None)
         self.played.append(out[:, 0])
+
+    def stop(self):
+        self._ended.set()
 
     def close(self):
         self._ended.set()
@@ -95,7 +96,9 @@ def parts(monkeypatch):
     monkeypatch.setattr(mooer.infer.interpreting, "interpret_live", interpret_live)
     monkeypatch.setattr(mooer.speak, "load_speaker", lambda *_, **__: ToneSpeaker())
     monkeypatch.setattr(
-        mooer.infer.speaking, "voicing_in", lambda *_, live: HummingVoicing() if live else None
+        mooer.infer.speaking,
+        "voicing_in",
+        lambda *_, live, hear: HummingVoicing() if live else None,
     )
     monkeypatch.setattr(feeding, "paced", lambda blocks, speed: blocks)  # nobody waits
     return found
@@ -167,7 +170,7 @@ def test_without_a_loudspeaker_nothing_is_loaded(clip, monkeypatch, parts, capsy
     card = SoundCard(error=ValueError("No output device"))
     monkeypatch.setitem(sys.modules, "sounddevice", card)
     assert run(clip) == 1
-    assert "give -o FILE" in capsys.readouterr().err
+    assert "write a file by -o" in capsys.readouterr().err
     assert "model" not in parts
 
 
@@ -178,6 +181,7 @@ def test_without_a_loudspeaker_nothing_is_loaded(clip, monkeypatch, parts, capsy
         (["--device", "2", "-o", "o.wav"], "--device is a microphone"),
         (["other.wav"], "one recording"),
         (["-o", "o.txt"], "suffix"),
+        (["--under", "-18"], "--under is for files"),
     ],
 )
 def test_what_makes_no_sense(clip, monkeypatch, tmp_path, capsys, arguments, why):
@@ -189,22 +193,3 @@ def test_what_makes_no_sense(clip, monkeypatch, tmp_path, capsys, arguments, why
 def test_without_an_input_and_not_live_one_is_asked_for(capsys):
     assert main(["interpret", "-o", "o.wav"]) == 2
     assert "--live" in capsys.readouterr().err
-
-
-def test_a_player_plays_what_it_has_and_then_silence(monkeypatch):
-    card = SoundCard()
-    monkeypatch.setitem(sys.modules, "sounddevice", card)
-    with Player(24_000) as player:
-        assert player.wait(0)
-        player.play(np.full(700, 0.5, np.float32))
-        player.play(np.zeros(0, np.float32))
-        assert player.wait(10)
-    assert (np.concatenate(card.played) == 0.5).sum() == 700
-    assert card.is_closed
-
-
-def test_a_loudspeaker_in_use(monkeypatch):
-    card = SoundCard(open_error=SoundCard.PortAudioError("busy"))
-    monkeypatch.setitem(sys.modules, "sounddevice", card)
-    with pytest.raises(AudioError, match="busy"):
-        Player(24_000, Loudspeaker()).__enter__()

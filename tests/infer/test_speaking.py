@@ -4,6 +4,8 @@ import pytest
 from tests.speak.tones import ToneSpeaker
 
 from mooer.errors import ConfigError
+from mooer.infer.interpret import Interpreter
+from mooer.infer.placing import Placer
 from mooer.infer.speaking import voicing_in
 
 LONG = "Well, this is a sentence of some length, which has a comma or two in it, and an end."
@@ -40,3 +42,13 @@ def test_a_number_alone_is_said_in_the_language():
 def test_what_a_speaker_has_not(language, voice, why):
     with pytest.raises(ConfigError, match=why):
         voicing_in(ToneSpeaker(), language, voice)
+
+
+def test_what_is_misheard_is_said_again():
+    heard = iter(["hello there", "good morning", "good morning"])
+    speaker = ToneSpeaker()
+    voicing = voicing_in(speaker, "en", hear=lambda samples, rate_hz, language: next(heard))
+    slot = Placer().slot(0.0, None)
+    said = Interpreter(None, voicing).speak("Good morning.", slot)
+    assert said.heard == "good morning"
+    assert [speed for *_, speed in speaker.said] == [1.0, 0.9]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mooer.errors import OutputError
 
-RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
+_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 
 
 def write_opus(
@@ -26,8 +26,8 @@ def write_opus(
     """
     import av
 
-    if rate_hz not in RATES_HZ:
-        raise OutputError(f"{path}: opus holds {RATES_HZ} Hz, not {rate_hz}")
+    if rate_hz not in _RATES_HZ:
+        raise OutputError(f"{path}: opus holds {_RATES_HZ} Hz, not {rate_hz}")
     clean = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
     clean = np.clip(clean, -1.0, 1.0)[None]
     try:

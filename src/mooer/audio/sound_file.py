@@ -14,9 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from mooer.audio.encoders import Encoder, encoder_for
-from mooer.audio.opus import RATES_HZ as OPUS_RATES_HZ
 from mooer.audio.pcm import Floats
-from mooer.audio.resample import Resampler
 from mooer.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -59,10 +57,6 @@ class SoundFile:
         self.partial = self.path.with_suffix(f".part{self.path.suffix}")
         self.num_samples = 0  # written so far, at the rate given
         self._is_wav = format == "wav"
-        self._resampler: Resampler | None = None
-        if format == "opus" and rate_hz not in OPUS_RATES_HZ:
-            self._resampler = Resampler(rate_hz, OPUS_RATES_HZ[-1])
-            rate_hz = OPUS_RATES_HZ[-1]
         self._encoder: Encoder = encoder_for(format, rate_hz)
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
@@ -76,10 +70,7 @@ class SoundFile:
         if not len(samples):
             return
         self.num_samples += len(samples)
-        if self._resampler is not None:
-            samples = self._resampler.push(samples)
-        if len(samples):
-            self._put(self._encoder.push(samples))
+        self._put(self._encoder.push(samples))
 
     def __enter__(self) -> Self:
         return self
@@ -99,8 +90,6 @@ class SoundFile:
 
     def _finish(self, path: Path) -> None:
         try:
-            if self._resampler is not None and len(rest := self._resampler.flush()):
-                self._put(self._encoder.push(rest))
             self._put(self._encoder.finish())
             if self._is_wav:
                 self._say_length()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +15,13 @@ from mooer.cli.transcribe import AsJson, Force, Hotwords, Language, Threads
 if TYPE_CHECKING:
     from mooer.infer import Model, RecognizeOptions
     from mooer.infer.interpret import Interpreter, InterpretOptions
+    from mooer.infer.verified import Hear
     from mooer.speak.spoken import Voicing
 
 logger = logging.getLogger(__name__)
 
 _LIVE_MODEL = "whisper-base"
+_KEY = "MOOER_SPEECH_KEY"  # of a speech server, as `mooer say` has it
 
 
 def interpret(
@@ -82,6 +85,9 @@ def interpret(
         str | None, typer.Option(help="Name, or a blend name:2+name. [default: the first]")
     ] = None,
     speed: Annotated[float, typer.Option(help="Of speaking, 0.5 to 2.")] = 1.0,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hear each sentence, and say it again if misheard.")
+    ] = False,
     language: Language = None,
     hotwords: Hotwords = "",
     live: Annotated[
@@ -122,6 +128,7 @@ def interpret(
         speaker=speaker,
         voice=voice,
         speed=speed,
+        verify=verify,
         under_db=under,
         place=PlaceOptions(align=_aligned(align), max_lag_s=max_lag),
         language=language,
@@ -131,10 +138,18 @@ def interpret(
     if live:
         from mooer.cli.interpret_live import interpret_live
 
-        refused = {"--format": format, "--srt": srt, "--glossary": glossary, "--force": force}
+        refused = {
+            "--verify": verify,
+            "--format": format,
+            "--srt": srt,
+            "--glossary": glossary,
+            "--force": force,
+        }
         for name, value in refused.items():
             if value:
                 raise ConfigError(f"{name} is for recordings: leave it out with --live")
+        if under is not None and out is None:
+            raise ConfigError("--under is for files: what is said --live is heard anyway")
         interpret_live(inputs, asked, out, device, bilingual=bilingual, as_json=as_json)
         return
     if device is not None:
@@ -156,6 +171,7 @@ class Asked:
     speaker: str
     voice: str | None
     speed: float
+    verify: bool
     under_db: float | None
     place: Any
     language: str | None
@@ -216,11 +232,30 @@ class Asked:
             place=self.place,
             under=None if self.under_db is None else UnderOptions(under_db=self.under_db),
         )
-        speaker = load_speaker(self.speaker, num_threads=self.threads or usable_cores())
-        voicing = voicing_in(speaker, find_language(self.to), self.voice, live=live)
+        speaker = load_speaker(
+            self.speaker,
+            num_threads=self.threads or usable_cores(),
+            key=os.environ.get(_KEY, ""),
+        )
+        to = find_language(self.to)
+        voicing = voicing_in(speaker, to, self.voice, live=live, hear=self._hear())
         logger.info("speaker: %s, voice %s", self.speaker, self.voice or speaker.voices[0])
         model = load(self.model_name(live=live), llm=self.llm, num_threads=self.threads)
         return model, voicing, options
+
+    def _hear(self) -> Hear | None:
+        """What listens to the speaker, if that is wanted.
+
+        It is not who hears the recording, since that one is on its way then.
+        """
+        if not self.verify:
+            return None
+        from mooer.infer import load
+
+        model = load("whisper-base", num_threads=self.threads)
+        return lambda samples, rate_hz, language: (
+            model.transcribe(samples, rate_hz=rate_hz, language=language).text
+        )
 
 
 def _aligned(align: str) -> Any:

@@ -226,4 +226,5 @@ def sentence_row(one: Interpreted) -> dict[str, Any]:
         "lag_s": round(one.lag_s, 3),
         "speed": one.speed,
         **({"reason": one.reason} if one.reason else {}),
+        **({} if one.heard is None else {"heard": one.heard}),
     }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mooer.audio.pcm import Floats
     from mooer.cli.feed import Feed
     from mooer.cli.live_view import View
+    from mooer.cli.loudspeaker import Output
     from mooer.infer import Model, RecognizeOptions
     from mooer.infer.interpret import InterpretOptions
     from mooer.infer.interpreting import InterpretEvent, LiveInterpreter, Voiced
@@ -54,7 +55,7 @@ class Ears(Protocol):
         """The stream is here: nothing begins earlier any more."""
 
     def finish(self) -> None:
-        """All was said; wait for what is still to be heard."""
+        """All was said."""
 
 
 def interpret_live(
@@ -68,7 +69,7 @@ def interpret_live(
 ) -> None:
     """Speak what comes until it ends or ctrl-C is pressed."""
     from mooer.audio.sound_file import check_suffix
-    from mooer.cli.player import Loudspeaker
+    from mooer.cli.loudspeaker import find_output
     from mooer.data.manifest import inputs as items_of
     from mooer.errors import ConfigError
     from mooer.infer.interpreting import interpret_live as open_interpreter
@@ -78,14 +79,13 @@ def interpret_live(
         raise ConfigError("one recording is heard at a time with --live: name that alone")
     if out is not None:
         check_suffix(out)
-    else:
-        Loudspeaker()
+    card = find_output() if out is None else None
     recognize = asked.recognize()
     source = source_of(item, None, device)
     with ExitStack() as stack:
         try:
             model, voicing, options = asked.parts(live=True)
-            ears: Ears = stack.enter_context(_ears(out, voicing.rate_hz, options.under))
+            ears: Ears = stack.enter_context(_ears(out, card, voicing.rate_hz, options.under))
             stream = stack.enter_context(
                 open_interpreter(model, voicing, recognize, options=_live(options))
             )
@@ -98,8 +98,8 @@ def interpret_live(
             stream.run_by(time.monotonic)
         else:
             logger.info("listening to %s; ctrl-C ends it", source.name)
-        feed = stack.enter_context(source.feed(1.0))
         stopped = stack.enter_context(until_interrupted())
+        feed = stack.enter_context(source.feed(1.0))
         view = stack.enter_context(_Translations(_view(bilingual, as_json), as_json=as_json))
         for event in _events(stream, feed, stopped, ears, source.rate_hz):
             view.show(event)
@@ -148,11 +148,12 @@ def _events(
 
 
 def _ears(
-    out: Path | None, rate_hz: int, under: UnderOptions | None
+    out: Path | None, card: Output | None, rate_hz: int, under: UnderOptions | None
 ) -> AbstractContextManager[Ears]:
     if out is not None:
         return _File(out, rate_hz, under)
-    return _Loudspeaker(rate_hz, is_under=under is not None)
+    assert card is not None
+    return _Played(card, rate_hz)
 
 
 class _File:
@@ -186,36 +187,32 @@ class _File:
         self._file.__exit__(*reason)
 
 
-class _Loudspeaker:
-    """The sound card, which plays one clause after the other."""
+class _Played:
+    """The sound card, which plays one clause after the other, and to the end when it is left."""
 
-    def __init__(self, rate_hz: int, *, is_under: bool) -> None:
-        from mooer.cli.player import Player
-        from mooer.errors import ConfigError
+    def __init__(self, card: Output, rate_hz: int) -> None:
+        from mooer.cli.loudspeaker import Loudspeaker
 
-        if is_under:
-            raise ConfigError("--under is for files: what is said --live is heard anyway")
-        self._player = Player(rate_hz)
+        self._loudspeaker = Loudspeaker(card, rate_hz)
 
     def heard(self, samples: Floats) -> None:
         pass
 
     def say(self, event: Voiced) -> None:
-        self._player.play(event.spoken.samples)
+        self._loudspeaker.play(event.spoken.samples)
 
     def settle(self, time_s: float) -> None:
         pass
 
     def finish(self) -> None:
-        while not self._player.wait(0.2):
-            pass  # so that ctrl-C is noticed
+        pass
 
-    def __enter__(self) -> _Loudspeaker:
-        self._player.__enter__()
+    def __enter__(self) -> _Played:
+        self._loudspeaker.__enter__()
         return self
 
     def __exit__(self, *reason: Any) -> None:
-        self._player.__exit__(*reason)
+        self._loudspeaker.__exit__(*reason)
 
 
 def _view(bilingual: bool, as_json: bool) -> View:

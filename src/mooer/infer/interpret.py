@@ -23,8 +23,9 @@ from mooer.infer.mixing import Mix, Samples, Spool, UnderOptions
 from mooer.infer.model import Model
 from mooer.infer.placing import Pace, PlaceOptions, Placer, Slot
 from mooer.infer.run import OnProgress, Run
+from mooer.infer.verified import VerifiedVoicing
 from mooer.speak.spoken import Spoken, Voicing
-from mooer.text import language_name
+from mooer.text import join_text, language_name
 from mooer.transcript import Segment, Transcript, Word
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Interpreted:
     speed: float = 1.0
     words: tuple[Word, ...] = ()  # of the translation; none where the speaker does not tell
     reason: str = ""  # for which it is unsaid
+    heard: str | None = None  # what a recogniser understood of it, if one was asked
 
     @property
     def lag_s(self) -> float:
@@ -69,6 +71,20 @@ class Interpreted:
         0.5
         """
         return self.start_s - self.segment.end_s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """A sentence as sound."""
+
+    clauses: tuple[Spoken, ...]
+    speed: float
+    heard: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Of all its clauses."""
+        return sum(len(clause.samples) / clause.rate_hz for clause in self.clauses)
 
 
 class Translate(Protocol):
@@ -127,28 +143,34 @@ class Interpreter:
         run, segments = self._translate(source, recognize, on_progress)
         return Interpretation(self, run, segments, write, recognize)
 
-    def speak(self, text: str, slot: Slot) -> tuple[list[Spoken], float]:
+    def speak(self, text: str, slot: Slot) -> Said:
         """A text as clauses, at a speed by which it fits its slot; none if it cannot be said."""
         base, placer = self.options.speed, Placer(self.options.place)
         natural_s = self._pace.natural_s(text) / base
         speed = self._within(base * placer.speed(slot, natural_s))
-        clauses = self._clauses(text, speed)
-        spoken_s = _duration_s(clauses)
-        self._pace.learn(text, spoken_s, speed)
-        if placer.is_too_long(slot, spoken_s, speed / base):
-            faster = self._within(base * placer.speed(slot, spoken_s * speed / base))
-            again = self._clauses(text, faster)
-            if again and _duration_s(again) < spoken_s:
-                return again, faster
-        return clauses, speed
+        said = self._say(text, speed)
+        self._pace.learn(text, said.duration_s, speed)
+        if placer.is_too_long(slot, said.duration_s, speed / base):
+            again = self._say(
+                text, self._within(base * placer.speed(slot, said.duration_s * speed / base))
+            )
+            if again.clauses and again.duration_s < said.duration_s:
+                return again
+        return said
 
-    def _clauses(self, text: str, speed: float) -> list[Spoken]:
+    def _say(self, text: str, speed: float) -> Said:
+        found: list[Spoken] = []
+        heard: list[str] = []
         try:
             with closing(self._voicing.voice([text], speed=speed)) as clauses:
-                return list(clauses)
+                for spoken in clauses:
+                    found.append(spoken)
+                    if isinstance(self._voicing, VerifiedVoicing) and self._voicing.last:
+                        heard.append(self._voicing.last.heard)
         except DecodeError as error:
             logger.warning("%s", error)
-            return []
+            return Said((), speed)
+        return Said(tuple(found), speed, join_text(heard) if heard else None)
 
     @staticmethod
     def _within(speed: float) -> float:
@@ -251,16 +273,17 @@ class Interpretation:
             samples = original.cut(start_s, segment.end_s + _KEPT_MARGIN_S, rate_hz)
             end_s = slot.start_s + len(samples) / rate_hz
             return replace(silent, outcome="kept", end_s=_round(end_s)), samples
-        clauses, speed = self._interpreter.speak(translation, slot)
-        if not clauses:
+        said = self._interpreter.speak(translation, slot)
+        if not said.clauses:
             return replace(silent, reason="it could not be spoken"), nothing
-        samples = np.concatenate([clause.samples for clause in clauses])
+        samples = np.concatenate([clause.samples for clause in said.clauses])
         return Interpreted(
             segment,
             _round(slot.start_s),
             _round(slot.start_s + len(samples) / rate_hz),
-            speed=speed,
-            words=tuple(_words(clauses, slot.start_s)),
+            speed=said.speed,
+            words=tuple(_words(said.clauses, slot.start_s)),
+            heard=said.heard,
         ), samples
 
     def _count(self, found: Interpreted) -> None:
@@ -300,10 +323,6 @@ def _words(clauses: Iterable[Spoken], start_s: float) -> Iterator[Word]:
         for word in clause.words:
             yield Word(_round(start_s + word.start_s), _round(start_s + word.end_s), word.text, 1.0)
         start_s += len(clause.samples) / clause.rate_hz
-
-
-def _duration_s(clauses: Iterable[Spoken]) -> float:
-    return sum(len(clause.samples) / clause.rate_hz for clause in clauses)
 
 
 def _round(time_s: float) -> float:
