@@ -34,6 +34,11 @@ MIN_SPEED, MAX_SPEED = 0.5, 2.0  # of a speaker
 _MOST_FAILURES = 5  # sentences in a row that cannot be said: then it is not the sentences
 _KEPT_MARGIN_S = 0.1  # around a sentence that is heard as it was spoken
 
+# Why a sentence is left unsaid.
+TOO_LATE = "what was before it took too long"
+UNSPOKEN = "it could not be spoken"
+UNTRANSLATED = "it was not translated"
+
 Outcome = Literal["spoken", "kept", "unsaid"]
 
 
@@ -264,9 +269,9 @@ class Interpretation:
         nothing = np.zeros(0, np.float32)
         translation = (segment.translation or "").strip()
         if not translation:
-            return replace(silent, reason="it was not translated"), nothing
+            return replace(silent, reason=UNTRANSLATED), nothing
         if slot.is_late:
-            return replace(silent, reason="what was before it took too long"), nothing
+            return replace(silent, reason=TOO_LATE), nothing
         rate_hz = self._interpreter.rate_hz
         if segment.language == self.to:
             start_s = max(0.0, segment.start_s - _KEPT_MARGIN_S)
@@ -275,7 +280,7 @@ class Interpretation:
             return replace(silent, outcome="kept", end_s=_round(end_s)), samples
         said = self._interpreter.speak(translation, slot)
         if not said.clauses:
-            return replace(silent, reason="it could not be spoken"), nothing
+            return replace(silent, reason=UNSPOKEN), nothing
         samples = np.concatenate([clause.samples for clause in said.clauses])
         return Interpreted(
             segment,
@@ -289,7 +294,7 @@ class Interpretation:
     def _count(self, found: Interpreted) -> None:
         key = found.reason or found.outcome
         self._counts[key] = self._counts.get(key, 0) + 1
-        is_failed = found.reason == "it could not be spoken"
+        is_failed = found.reason == UNSPOKEN
         self._num_failed = self._num_failed + 1 if is_failed else 0
         if self._num_failed >= _MOST_FAILURES:
             raise DecodeError(

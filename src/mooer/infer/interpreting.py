@@ -28,7 +28,13 @@ from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.errors import ConfigError, DecodeError
 from mooer.infer.ear import Samples
 from mooer.infer.guarded import RecognizeOptions
-from mooer.infer.interpret import MAX_SPEED, InterpretOptions
+from mooer.infer.interpret import (
+    MAX_SPEED,
+    TOO_LATE,
+    UNSPOKEN,
+    UNTRANSLATED,
+    InterpretOptions,
+)
 from mooer.infer.listening import listen_by
 from mooer.infer.longform import Chunk
 from mooer.infer.model import Model
@@ -239,7 +245,7 @@ class LiveInterpreter:
         if segment.language == self._to:
             self._news.append(Unsaid(segment, "it was said in that language"))
         elif self._lag_s(segment) > self._placer.options.max_lag_s:
-            self._leave_out(segment, "what was before it took too long")
+            self._leave_out(segment, TOO_LATE)
         else:
             self._speak(self._translated(chunk, segment))
 
@@ -254,7 +260,7 @@ class LiveInterpreter:
     def _speak(self, segment: Segment) -> None:
         translation = (segment.translation or "").strip()
         if not translation:
-            self._leave_out(segment, "it was not translated")
+            self._leave_out(segment, UNTRANSLATED)
             return
         self._news.append(Translated(segment))
         speed = round(self._options.speed * self._placer.catching_up(self._hurry_s()), 3)
@@ -273,7 +279,7 @@ class LiveInterpreter:
         except DecodeError as error:
             logger.warning("%s", error)
         if is_first:
-            self._leave_out(segment, "it could not be spoken")
+            self._leave_out(segment, UNSPOKEN)
 
     def _lag_s(self, segment: Segment) -> float:
         """How late a sentence would be heard that is translated now."""
