@@ -9,7 +9,9 @@ from starlette.websockets import WebSocketDisconnect
 from tests.infer.streams import ScriptEar, open_session, sound, talk
 
 from mooer.serve.app import make_app
+from mooer.serve.engines import SPEAKER
 from mooer.serve.settings import LimitOptions, Settings
+from mooer.serve.speakers import SpeakerEngine
 
 WORDS = "good morning to all of you."
 SCRIPT = talk(WORDS)  # from 0.5 to 2.9 s
@@ -39,11 +41,16 @@ class ScriptedEngine:
 
 
 @contextlib.contextmanager
-def serving(script=SCRIPT, *, translate=None, settings=None, **limits):
-    """A client, the engine behind it, and the state of the server."""
+def serving(script=SCRIPT, *, translate=None, speaker=None, settings=None, **limits):
+    """A client, the engine behind it, and the state of the server; `speaker`, if one speaks."""
     engine = ScriptedEngine(script, translate)
-    given = {"models": ("fake",), "speaker": None, "warm": False} | (settings or {})
-    app = make_app(Settings(limits=LimitOptions(**limits), **given), lambda *what: engine)
+
+    def load(kind, *_):
+        return SpeakerEngine(speaker) if kind == SPEAKER else engine
+
+    name = None if speaker is None else "tones"
+    given = {"models": ("fake",), "speaker": name, "warm": False} | (settings or {})
+    app = make_app(Settings(limits=LimitOptions(**limits), **given), load)
     with TestClient(app, base_url="http://localhost") as client:
         yield client, engine, app.state
 

@@ -45,7 +45,7 @@ def run_batch(
         logger.info("%d of %d are there already (--force does them again)", num_done, len(items))
     if not waiting:
         return
-    _check_first(waiting)
+    check_first(waiting)
     share_freed_memory()
     many = len(items) > 1
     failures: list[tuple[Item, str]] = []
@@ -64,11 +64,17 @@ def run_batch(
         if not any(segment.text for segment in outcome.segments):
             logger.info("%s: no speech was found", item.id)
         output.write(item, outcome, many=many, told=not isinstance(job, Together))
-    if failures:
-        logger.error("%d of %d inputs failed:", len(failures), len(waiting))
-        for item, reason in failures:
-            logger.error("  %s: %s", item.path, reason)
-        raise typer.Exit(1)
+    tell_failures(failures, len(waiting))
+
+
+def tell_failures(failures: Sequence[tuple[Item, str]], num_inputs: int) -> None:
+    """Say once more, at the end, what failed and why, and leave with exit code 1; if anything."""
+    if not failures:
+        return
+    logger.error("%d of %d inputs failed:", len(failures), num_inputs)
+    for item, reason in failures:
+        logger.error("  %s: %s", item.path, reason)
+    raise typer.Exit(1)
 
 
 def _outcomes(
@@ -96,7 +102,7 @@ def _outcomes(
         yield item, outcome
 
 
-def _check_first(items: Sequence[Item]) -> None:
+def check_first(items: Sequence[Item]) -> None:
     """If not one of the inputs exists, say so before weights are fetched and loaded."""
     missing = [item for item in items if item.path != "-" and not Path(item.path).exists()]
     if len(missing) == len(items):

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.25
-_MICROPHONE = "microphone"
+MICROPHONE = "microphone"
 
 
 def listen(
@@ -133,7 +133,7 @@ def listen(
     if output.is_done(item):
         logger.info("%s is there already (--force does it again)", item.id)
         return
-    source = _source(item, raw, device)
+    source = source_of(item, raw, device)
     open_session = partial(_session, model, threads, step, silence)
     options: dict[str, Any] = {
         "task": task,
@@ -183,7 +183,7 @@ class Source:
         return Feed(played(self.wave, speed))
 
 
-def _source(item: Item, raw: int | None, device: str | None) -> Source:
+def source_of(item: Item, raw: int | None, device: str | None) -> Source:
     """Open it before any weights are loaded: what is not there is said at once."""
     from mooer.audio.resample import check_rate
     from mooer.audio.wave import open_wave
@@ -191,7 +191,7 @@ def _source(item: Item, raw: int | None, device: str | None) -> Source:
     from mooer.cli.feed import Microphone, raw_blocks
     from mooer.errors import ConfigError
 
-    if item.path == _MICROPHONE:
+    if item.path == MICROPHONE:
         microphone = Microphone(device)
         return Source(True, microphone.rate_hz, microphone.name, blocks=microphone.blocks)
     if device is not None:
@@ -210,7 +210,7 @@ def _item(file: str | None) -> Item:
     from mooer.errors import ConfigError
 
     if file is None:
-        return Item(time.strftime(f"{_MICROPHONE}-%Y%m%d-%H%M%S"), _MICROPHONE)
+        return Item(time.strftime(f"{MICROPHONE}-%Y%m%d-%H%M%S"), MICROPHONE)
     [item, *others] = inputs([file])
     if others:
         raise ConfigError(f"{file} is several recordings, and one is heard at a time: name that")
@@ -260,7 +260,7 @@ def _listen(
     segments = []
     if source.is_live:
         logger.info("listening to %s; ctrl-C ends it", source.name)
-    with _until_interrupted() as stopped, view:
+    with until_interrupted() as stopped, view:
         try:
             for event in _events(into, feed, stopped):
                 view.show(event)
@@ -304,7 +304,7 @@ def _events(
 
 
 @contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
+def until_interrupted() -> Iterator[threading.Event]:
     """Set at the first ctrl-C, so that nothing is broken off in its midst; the second breaks."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from mooer.audio.encoders import MEDIA_TYPES, encoder_for
 from mooer.errors import ConfigError, OutputError, did_you_mean
-from mooer.serve.encoders import MEDIA_TYPES, encoder_for
 
 _FORMAT_OF = {"ogg": "opus", "raw": "pcm"} | {name: name for name in MEDIA_TYPES}
 _WAV_HEAD = 44

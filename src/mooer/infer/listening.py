@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -41,10 +42,14 @@ def listen_by(
     recognizer: Listener,
     options: RecognizeOptions | None = None,
     live: LiveOptions | None = None,
+    *,
+    instead: Callable[[Translate | None], Translate] | None = None,
 ) -> Session:
     """A session that hears by a recogniser: Whisper, with or without an LLM, or SenseVoice.
 
-    ConfigError for another one, and for what cannot be done while somebody speaks.
+    `instead` is given what would translate each sentence while nothing else is heard (None, if
+    nothing would), and returns what is called in its place. ConfigError for another recogniser, and
+    for what cannot be done while somebody speaks.
     """
     options = options or RecognizeOptions()
     ear: Ear
@@ -66,6 +71,8 @@ def listen_by(
             f"{recognizer.name or 'this model'} cannot hear a stream: take whisper-base, mini, "
             "rich-mini or SenseVoice"
         )
+    if instead is not None:
+        translate = instead(translate)
     if enrichment := recognizer.enrichment(options):
         translate = Labelling(enrichment, translate)
     return Session(

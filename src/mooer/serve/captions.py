@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -22,7 +23,10 @@ from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.stream import EndPoint, Final, Partial, Said, Session, StreamEvent
 from mooer.infer.utterance import LiveOptions
 from mooer.serve.callers import Caller
+from mooer.serve.engines import SPEAKER
 from mooer.serve.errors import ApiError, wrong
+from mooer.serve.interpreting import Speaking
+from mooer.serve.jobs import Job
 from mooer.serve.live import Hearing, Mark, News
 from mooer.serve.sockets import Message, Socket, attend, read_message, together
 from mooer.serve.sound import make_decoder
@@ -47,6 +51,8 @@ class Wanted:
     channels: int = 1
     language: str | None = None
     to: str | None = None  # language of a translation of each sentence
+    speak: bool = False  # send its sound too
+    voice: str = "alloy"
     labels: bool = False  # emotion, events, gender and age of each sentence
     itn: bool = False
     punctuate: bool = False
@@ -83,6 +89,11 @@ class Wanted:
         return LiveOptions(
             step_s=self.step_s, endpoint=EndpointOptions(pause_s=pause_s, end_s=self.silence_s)
         )
+
+    def check(self) -> None:
+        """ApiError for what cannot be meant."""
+        if self.speak and not self.to:
+            raise wrong("speak", "speak is of translations: say the language by to")
 
     @property
     def bytes_per_s(self) -> float:
@@ -135,8 +146,12 @@ async def _caption(state: State, socket: Socket, caller: Caller) -> None:
         raise wrong("type", 'sound came before {"type": "start"}', code="not_started")
     wanted = read_start(read_message(first))
     decoder = make_decoder(wanted.encoding, wanted.rate_hz, wanted.channels)
+    wanted.check()
     options, live = wanted.options(), wanted.live()
-    async with state.engines.session(caller, options, live, model=wanted.model) as stream:
+    async with (
+        state.engines.session(caller, options, live, model=wanted.model) as stream,
+        _speaking(state, socket, caller, wanted) as speaking,
+    ):
         hearing = Hearing(
             stream,
             decoder,
@@ -144,7 +159,7 @@ async def _caption(state: State, socket: Socket, caller: Caller) -> None:
             is_ending=lambda: state.limits.is_draining,
             bytes_per_s=wanted.bytes_per_s,
         )
-        writer = Writer(socket, stream.session)
+        writer = Writer(socket, stream.session, speaking, options.to)
         writer.begin(wanted)
         try:
             await together(_read(socket, hearing), _hear(hearing, writer), socket.pump())
@@ -177,8 +192,28 @@ async def _read(socket: Socket, hearing: Hearing) -> None:
             socket.wrong(error)
 
 
+@asynccontextmanager
+async def _speaking(
+    state: State, socket: Socket, caller: Caller, wanted: Wanted
+) -> AsyncIterator[Speaking | None]:
+    """Who speaks translations, if that is wanted. ApiError 404 if nobody here speaks."""
+    if not wanted.speak:
+        yield None
+        return
+    async with state.engines.borrow(None, SPEAKER) as engine:
+        voice = engine.voice(wanted.voice)
+        yield Speaking(socket, engine, Job(caller, float("inf")), voice, state.metrics)
+
+
 async def _hear(hearing: Hearing, writer: Writer) -> None:
-    await hearing.run(writer.tell)
+    speaking = writer.speaking
+
+    async def hear() -> None:
+        await hearing.run(writer.tell)
+        if speaking is not None:
+            speaking.finish(at_once=hearing.is_cut)
+
+    await together(hear(), *([speaking.run()] if speaking is not None else []))
     writer.end()
     if hearing.is_cut:
         raise ApiError(503, "the server is about to end: open the stream again", code="draining")
@@ -187,9 +222,13 @@ async def _hear(hearing: Hearing, writer: Writer) -> None:
 class Writer:
     """What came of sound, as messages."""
 
-    def __init__(self, socket: Socket, session: Session) -> None:
+    def __init__(
+        self, socket: Socket, session: Session, speaking: Speaking | None = None, to: str = ""
+    ) -> None:
+        self.speaking = speaking
         self._socket = socket
         self._session = session
+        self._to = to
         self._num_said = 0
         self._num_warnings = 0
         self._is_speaking = False
@@ -211,6 +250,8 @@ class Writer:
 
     def tell(self, news: News) -> None:
         """What came of a piece of sound."""
+        if self.speaking is not None:
+            self.speaking.hear(news.time_s)
         self._tell_start(news.begun_s)
         for event in news.events:
             self._tell_start(_begin_of(event))
@@ -246,6 +287,8 @@ class Writer:
     def _message(self, event: StreamEvent) -> Message:
         if isinstance(event, Said):
             self._num_said += 1
+            if self.speaking is not None:
+                self.speaking.add(self._num_said, event.segment, self._to)
             return {"type": "said", "id": self._num_said, "segment": plain(event.segment)}
         if isinstance(event, EndPoint):
             return {"type": "end_point", "time_s": event.time_s}

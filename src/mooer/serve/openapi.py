@@ -10,7 +10,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import mooer
-from mooer.serve import encoders, formats, messages
+from mooer.audio import encoders
+from mooer.serve import formats, messages
 from mooer.serve.state import State
 
 Schema = dict[str, Any]

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mooer.serve.encoders import MEDIA_TYPES, encoder_for
+from mooer.audio.encoders import MEDIA_TYPES, encoder_for
 from mooer.serve.engines import SPEAKER
 from mooer.serve.errors import wrong
 from mooer.serve.fields import choice, number_of, text_of

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mooer.audio.encoders import MEDIA_TYPES, encoder_for
 from mooer.audio.wave import read_wave
 from mooer.errors import ConfigError
-from mooer.serve.encoders import MEDIA_TYPES, encoder_for
 
 TONE = (0.3 * np.sin(2 * np.pi * 300 * np.arange(36_000) / 24_000)).astype(np.float32)
 
