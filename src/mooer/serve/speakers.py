@@ -44,6 +44,7 @@ class SpeakerEngine:
         self._speaker = speaker
         self.rate_hz = speaker.rate_hz
         self.voices = speaker.voices
+        self.languages = speaker.languages
         self._batcher = Batcher[Wanted, Samples](self._say, max_batch=1, name="speaker")
 
     def voice(self, name: str) -> Voice:
@@ -65,9 +66,8 @@ class SpeakerEngine:
             language = "zh" if any(map(is_cjk, piece)) else "en"
             if not any(c.isalnum() for c in piece):
                 continue
-            wanted = (piece, language, voice, speed)
             try:
-                [samples] = self._batcher.map(job, None, [wanted], [float(len(piece))])
+                samples = self.say(job, piece, language, voice, speed)
             except DecodeError:
                 if not has_spoken and piece.strip() == text.strip():
                     raise
@@ -76,6 +76,12 @@ class SpeakerEngine:
             has_spoken = True
         if not has_spoken:
             raise DecodeError("there is nothing to say in the text: give it words")
+
+    def say(self, job: Job, text: str, language: str, voice: Voice, speed: float) -> Samples:
+        """Samples [T] at `rate_hz` of one piece, when it is its turn."""
+        wanted = (text, language, voice, speed)
+        [samples] = self._batcher.map(job, None, [wanted], [float(len(text))])
+        return samples
 
     def close(self) -> None:
         """End its thread."""
