@@ -42,6 +42,10 @@ class ScriptedSession:
         self.turns = []
         self.time_s = 0.0
         self.is_closed = False
+        self.is_deaf = False  # whether it takes no sound for speech
+        self.reports = []  # of what was played
+        self.moments = None  # of a waterfall
+        self.answer_s = ANSWER_S  # of sound
         self.call_tool = False  # whether answers are calls of a tool
         self.fails = False  # whether the mind does
         self.is_slow = False  # whether an answer ends only when it is interrupted
@@ -58,7 +62,7 @@ class ScriptedSession:
     def push(self, samples):
         self.time_s += len(samples) / 16_000
         events = []
-        if self.options.manual:
+        if self.options.manual or self.is_deaf:
             return self._next()
         if np.abs(samples).mean() > 0.01:
             if not self._speech_s:
@@ -76,6 +80,7 @@ class ScriptedSession:
 
     def played(self, answer, num_samples):
         assert answer == self._num_answers
+        self.reports.append(num_samples)
         self._played = max(self._played, num_samples)
         if self._is_ended and self._played >= self._sent and not self._is_remembered:
             return self._remember(is_whole=True)
@@ -154,7 +159,7 @@ class ScriptedSession:
         elif self.call_tool:
             self._script = [ToolCalled(at_s, number, "call_1", "clock", "{}", False), None]
         else:
-            half = tone(ANSWER_S / 2)
+            half = tone(self.answer_s / 2)
             self._script = [AnswerText(at_s, number, ANSWER[0])]
             if self.options.speaks:
                 sound = AnswerSound(at_s, number, half, RATE_HZ, 0, ANSWER[0])
@@ -162,7 +167,7 @@ class ScriptedSession:
             self._script.append(AnswerText(at_s, number, ANSWER[1]))
             if self.options.speaks:
                 sound = AnswerSound(at_s, number, half, RATE_HZ, len(half), ANSWER[1])
-                self._script += [sound, Waterfall(at_s, number, {"vad": at_s, "turn": at_s})]
+                self._script += [sound, Waterfall(at_s, number, self.moments or {"vad": at_s})]
             self._script.append(None)
         return [AnswerStarted(at_s, number, turn)]
 
@@ -211,6 +216,7 @@ class ScriptedTalk:
             manual=turns is None,
             create_response=turns is not None and turns.create_response,
             interrupt_response=turns is None or turns.interrupt_response,
+            barge_in="pause" if wanted.extension.pauses else "wait",
         )
 
     def close(self):

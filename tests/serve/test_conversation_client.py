@@ -349,7 +349,7 @@ def test_our_own_events_come_to_those_who_ask(live, agent):
         await connection.response.create()
         events = await read(connection, "response.done")
         [waterfall] = [e for e in events if e.type == "mooer.waterfall"]
-        assert set(waterfall.moments) == {"vad", "turn"}
+        assert set(waterfall.moments) == {"vad"}
         item_id = events[-1].response.output[0].id
         for ms in (500.0, 1000.0):
             await connection.send(

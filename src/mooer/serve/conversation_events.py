@@ -173,8 +173,8 @@ class ConversationEvents:
 
     @_tell.register
     def _(self, event: agent.BackChannel) -> None:
-        self._turn = None
-        self._own("back_channel", text=event.text)
+        turn, self._turn = self._turn or UserTurn(event.time_s), None
+        self._own("back_channel", item_id=turn.item_id, text=event.text)
 
     # --- the answer
 
