@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from mooer.agent.mind import Mind, Tool, ToolCall, Turn
 from mooer.serve.batcher import Batcher
 from mooer.serve.jobs import Job
-from mooer.serve.speakers import SpeakerEngine
-from mooer.speak.base import Samples, Voice
 
 _POLL_S = 0.05
 _ANSWER_COST = 10.0  # of an answer, where a clause that is spoken costs its letters
@@ -122,18 +120,3 @@ class _Writing:
                     raise piece.error
                 return
             yield piece
-
-
-class SharedSpeaker:
-    """The server's speaker for one conversation (a `Speaker`)."""
-
-    def __init__(self, engine: SpeakerEngine, job: Job) -> None:
-        self._engine = engine
-        self._job = job
-        self.rate_hz = engine.rate_hz
-        self.voices = engine.voices
-        self.languages = engine.languages
-
-    def speak(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Samples:
-        """Samples [T] at `rate_hz`, when it is this conversation's turn."""
-        return self._engine.say(self._job, text, language, voice, speed)

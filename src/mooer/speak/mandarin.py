@@ -7,7 +7,13 @@ model, which learned it from sound; its training text had the tones of the dicti
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from mooer.errors import MissingExtra
+from mooer.text import CJK
+
+_HAN = re.compile(f"[{CJK}]+")
 
 _INITIALS = {
     **{letter: letter for letter in "flmns"},
@@ -56,6 +62,33 @@ def phonemes_of_han(text: str) -> str:
         )
         words.append("".join(phonemes_of_syllable(syllable) for syllable in syllables))
     return " ".join(filter(None, words))
+
+
+def in_pinyin(text: str) -> str:
+    """`text` with its Chinese characters as one without Chinese reads them.
+
+    >>> in_pinyin("in 北京, at 7")
+    'in  bei jing , at 7'
+    """
+    return _HAN.sub(lambda han: f" {' '.join(map(_toneless, syllables_of_han(han[0])))} ", text)
+
+
+def _toneless(syllable: str) -> str:
+    return syllable.rstrip("12345") if syllable.isascii() else ""
+
+
+def syllables_of_han(text: str) -> list[str]:
+    """Pinyin with its tone of every character of a run; one without a reading stays as it is.
+
+    >>> syllables_of_han("你好")
+    ['ni3', 'hao3']
+    """
+    try:
+        from pypinyin import Style, lazy_pinyin
+    except ImportError as error:
+        raise MissingExtra("pypinyin", "speak") from error
+    apart: Any = list  # so that there is one a character
+    return list(lazy_pinyin(text, style=Style.TONE3, neutral_tone_with_five=True, errors=apart))
 
 
 def phonemes_of_syllable(pinyin: str) -> str:
