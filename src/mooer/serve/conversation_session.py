@@ -33,7 +33,7 @@ _UNUSED = ("id", "object", "expires_at", "tracing", "truncation", "prompt", "inc
 _FLAT: tuple[str, ...] = ("modalities", "voice", "turn_detection", "speed", "temperature")
 _FLAT += ("input_audio_format", "output_audio_format", "input_audio_transcription")
 _FLAT += ("input_audio_noise_reduction", "max_response_output_tokens")
-_EAGERNESS = {"low": 8.0, "medium": 4.0, "auto": 4.0, "high": 2.0}  # seconds of silence at most
+_EAGERNESS = {"low": 8.0, "medium": 4.0, "auto": None, "high": 1.0}  # seconds of silence at most
 MAX_TEXT = 32_000  # letters of instructions
 MAX_TOOLS = 64
 MAX_TOOL_CHARS = 100_000  # of all their schemas
@@ -54,8 +54,8 @@ class Turns:
     idle_timeout_ms: int | None = None  # silence after which the agent speaks by itself
 
     @property
-    def max_silence_s(self) -> float:
-        """Silence that ends a turn, whatever was said."""
+    def max_silence_s(self) -> float | None:
+        """Silence that ends a turn, whatever was said; None: as much as the agent thinks fit."""
         if self.type == "server_vad":
             return self.silence_duration_ms / 1000
         return _EAGERNESS[self.eagerness]

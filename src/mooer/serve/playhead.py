@@ -35,7 +35,7 @@ class Playhead:
     def report(self, num: int) -> int:
         """The caller has played so many; what that can be at most."""
         self._played = float(max(self._played, min(num, self._sent)))
-        return int(self._played)
+        return round(self._played)
 
     def stop(self) -> None:
         """Nothing more is played of what was sent."""
@@ -49,4 +49,4 @@ class Playhead:
         self._played += (now_s - self._at_s) * self._rate_hz
         self._at_s = now_s
         self._played = min(self._played, float(self._sent))
-        return int(self._played)
+        return round(self._played)

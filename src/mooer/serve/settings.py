@@ -62,7 +62,9 @@ class Settings:
     speaker: str | None = "kokoro-82m"  # None: nothing is spoken
     chat: str | None = None  # a speech LLM that answers; None: no chat
     agent: str | None = "default"  # who converses: a persona's file, or the usual; None: nobody
-    mind: str = "embedded"  # what the agent thinks with: its name, or the address of an API
+    mind: str = "embedded"  # what the agent thinks with: a name, or an OpenAI API's address
+    mind_model: str = ""  # its model; of an address that has to be named
+    mind_key: str = field(default="", repr=False)  # the key of that API
     llm: str | None = None  # translates; None: the house's own; none: Whisper, into English alone
     warm: bool = True  # load the first model before the port answers
     unload_after_s: float | None = None  # without a request; None: never
