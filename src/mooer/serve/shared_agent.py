@@ -28,6 +28,11 @@ class Thinking:
         self.mind = mind
         self._batcher = Batcher[Callable[[], None], None](_run, max_batch=1, name="mind")
 
+    @property
+    def num_waiting(self) -> int:
+        """Answers that are not begun."""
+        return self._batcher.num_waiting
+
     def submit(self, job: Job, work: Callable[[], None]) -> Callable[[], None]:
         """Have work done when it is its turn; gives what takes it back again."""
         futures = self._batcher.submit(job, None, [work], [_ANSWER_COST])
