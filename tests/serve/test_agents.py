@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import time
 from contextlib import ExitStack
@@ -29,12 +30,12 @@ class ScriptedMind:
 
     def __init__(self):
         self.seen = []
-        self.tool = False
 
     def answer(self, turns, *, system, tools=(), max_tokens=200):
         self.seen.append(([(turn.role, turn.text) for turn in turns], system))
-        if tools and turns[-1].role == "user":
-            yield ToolCall("call_7", tools[0].name, "{}")
+        named = [tool.name for tool in tools if tool.name in turns[-1].text.split()]
+        if named and turns[-1].role == "user":
+            yield ToolCall("call_7", named[0], "{}")
             return
         yield "You said: "
         yield f"{turns[-1].text}."
@@ -212,7 +213,7 @@ def test_text_alone(live):
 def test_a_tool_of_the_caller(live, mind):
     tool = {"type": "function", "name": "weather", "description": "", "parameters": {}}
     with Talk(live.url, tools=[tool]) as talk:
-        talk.say("How is the weather?")
+        talk.say("How is the weather today?")
         events = talk.events("response.done")
         [call] = events[-1]["response"]["output"]
         assert (call["type"], call["name"]) == ("function_call", "weather")
@@ -221,6 +222,14 @@ def test_a_tool_of_the_caller(live, mind):
         talk.send("response.create")
         events = talk.events("response.done")
         assert said(events) == "You said: rain."
+
+
+def test_a_tool_of_the_server(live):
+    with Talk(live.url) as talk:
+        talk.say("What time is it now ?")
+        events = talk.events("response.done")
+        assert not [event for event in events if "function" in event["type"]]
+        assert re.match(r"You said: 20\d\d-", said(events))
 
 
 def test_an_answer_is_interrupted(live, mind):
