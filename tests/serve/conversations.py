@@ -16,6 +16,7 @@ from mooer.agent.events import (
     UserStopped,
     Waterfall,
 )
+from mooer.agent.mind import Turn
 from mooer.agent.options import AgentOptions
 from mooer.errors import AgentError, ConfigError
 
@@ -39,7 +40,7 @@ class ScriptedSession:
     def __init__(self, options=None):
         self.options = options or AgentOptions()
         self.calls = []
-        self.turns = []
+        self.turns = []  # in memory
         self.time_s = 0.0
         self.is_closed = False
         self.is_deaf = False  # whether it takes no sound for speech
@@ -134,6 +135,9 @@ class ScriptedSession:
     def remember(self, turn):
         self.turns.append(turn)
 
+    def forget(self, turn):
+        self.turns.remove(turn)
+
     def change(self, options):
         self.options = options
 
@@ -146,6 +150,7 @@ class ScriptedSession:
         self._speech_s, self._end_s = 0.0, None
         self._num_turns += 1
         text = f"turn {self._num_turns}"
+        self.turns.append(Turn("user", text))
         events = [TurnEnded(self.time_s, self._num_turns, text, "en")]
         return events + (self._begin(self._num_turns) if self.options.create_response else [])
 

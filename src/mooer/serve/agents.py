@@ -16,12 +16,12 @@ from mooer.agent.mind import Knowledge, Mind, Tool
 from mooer.agent.minds import MINDS
 from mooer.agent.options import AgentOptions
 from mooer.agent.own_tools import own_tools
-from mooer.agent.parts import Heard, Parts, SpeechProbability, TurnModel
+from mooer.agent.parts import Heard, Parts, TurnModel
 from mooer.agent.persona import Persona, read_persona
 from mooer.agent.session import Session
 from mooer.agent.tools import Toolbox
 from mooer.audio.pcm import Floats
-from mooer.audio.vad import SpeechModel
+from mooer.audio.vad import SpeechModel, SpeechProbability
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.engines.llm import usable_cores
 from mooer.engines.smart_turn import SmartTurn

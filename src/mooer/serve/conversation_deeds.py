@@ -10,16 +10,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from mooer.agent.events import Event
-from mooer.agent.mind import Turn
 from mooer.agent.options import AgentOptions
 from mooer.audio.pcm import Floats
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.errors import MooerError
 from mooer.serve.conversation_events import ConversationEvents
 from mooer.serve.conversation_items import ConversationItems
-from mooer.serve.conversation_session import MAX_TEXT, ConversationSession, read_modality
+from mooer.serve.conversation_session import ConversationSession, read_modality
 from mooer.serve.errors import ApiError, wrong
-from mooer.serve.fields import list_of, number_of, object_at, refuse_unknown, text_of
+from mooer.serve.fields import number_of, object_at, refuse_unknown, text_of
+from mooer.serve.item_deeds import ItemDeeds
 from mooer.serve.realtime_items import new_id
 from mooer.serve.sockets import Message
 from mooer.serve.sound import Decoder, make_decoder
@@ -77,6 +77,7 @@ class Deeds:
         self._wanted = ConversationSession(model=model)
         self._items = ConversationItems(self._send)
         self._events = ConversationEvents(self._send, self._items, self._wanted)
+        self._own = ItemDeeds(self._send, self._items, self._events, self._tell, self._instruct)
         self._talk: Talk | None = None
         self._decoder: Decoder = self._new_decoder()
         self._held: list[Floats] = []  # of a turn that the caller will commit
@@ -191,9 +192,9 @@ class Deeds:
             "session.update": self._update,
             "input_audio_buffer.commit": lambda _: self._commit(),
             "input_audio_buffer.clear": lambda _: self._clear(),
-            "conversation.item.create": self._create_item,
-            "conversation.item.retrieve": self._retrieve,
-            "conversation.item.delete": self._delete,
+            "conversation.item.create": lambda one: self._own.create(one, self._agent.session),
+            "conversation.item.retrieve": self._own.retrieve,
+            "conversation.item.delete": lambda one: self._own.delete(one, self._agent.session),
             "conversation.item.truncate": self._truncate,
             "response.create": self._respond,
             "response.cancel": self._cancel,
@@ -227,56 +228,9 @@ class Deeds:
             self._decoder = self._new_decoder()
         self._send("session.updated", session=self._described())
 
-    def _create_item(self, asked: Message) -> None:
-        item = object_at(asked.get("item"), "item")
-        kind = text_of(item, "type")
-        item_id = text_of(item, "id") or new_id("item")
-        if item_id in self._items or len(item_id) > 64:
-            raise wrong("item.id", "an item's id is new, and has at most 64 letters")
-        known = {"id": item_id, "object": "realtime.item", "type": kind, "status": "completed"}
-        if kind == "function_call_output":
-            call, output = text_of(item, "call_id"), text_of(item, "output")
-            self._tell(self._agent.session.tool_result(call, output))
-            known |= {"call_id": call, "output": output}
-        elif kind == "message":
-            known |= self._message(item)
-        else:
-            raise wrong("item.type", "items that can be made are message and function_call_output")
-        self._items.add(known)
-        self._items.finish(known)
-
-    def _message(self, item: Mapping[str, Any]) -> Message:
-        """Put a message into the agent's memory; its role and content."""
-        role = text_of(item, "role")
-        if role not in ("user", "assistant", "system"):
-            raise wrong("item.role", "role is user, assistant or system")
-        texts = []
-        for part in list_of(item, "content", 100):
-            one = object_at(part, "item.content")
-            if one.get("type") not in ("input_text", "output_text", "text"):
-                raise wrong(
-                    "item.content",
-                    "an item's content is text here: append sound by input_audio_buffer.append",
-                )
-            texts.append(text_of(one, "text"))
-        text = "\n".join(texts)
-        if not text.strip() or len(text) > MAX_TEXT:
-            raise wrong("item.content", f"an item has 1 to {MAX_TEXT} letters of text")
-        if role == "system":
-            self._system.append(text)
-            self._agent.session.change(self._options_of(self._wanted))
-        else:
-            turn = Turn("user" if role == "user" else "assistant", text)
-            self._agent.session.remember(turn)
-        kind = "output_text" if role == "assistant" else "input_text"
-        return {"role": role, "content": [{"type": kind, "text": text}]}
-
-    def _retrieve(self, asked: Message) -> None:
-        item = self._items.find(asked.get("item_id"))
-        self._send("conversation.item.retrieved", item=item)
-
-    def _delete(self, asked: Message) -> None:
-        self._items.delete(self._items.find(asked.get("item_id"))["id"])
+    def _instruct(self, text: str) -> None:
+        self._system.append(text)
+        self._agent.session.change(self._options_of(self._wanted))
 
     def _truncate(self, asked: Message) -> None:
         item_id = self._items.find(asked.get("item_id"))["id"]
@@ -352,6 +306,7 @@ class Deeds:
             return
         self.active_at = time.monotonic()
         self._events.tell(events)
+        self._own.find_turns(events, self._agent.session)
         later = self._answer_later
         if later is not None and not self._events.is_hearing:
             self._answer_later = None

@@ -82,6 +82,10 @@ class ConversationEvents:
         found = (one for one in self._responses.values() if one.item_id == item_id and item_id)
         return next(found, None)
 
+    def item_of(self, turn: int) -> str | None:
+        """The item that a turn of the user is."""
+        return self._turns.get(turn)
+
     def playhead_of(self, response: Response) -> Playhead:
         """How far an answer has been played."""
         return self._playheads[response.answer]
@@ -156,6 +160,8 @@ class ConversationEvents:
             self._commit(turn)
         self._turn = None
         self._turns[event.turn] = turn.item_id
+        for old in [*self._turns][:-_MAX_RESPONSES]:
+            del self._turns[old]
         self._items.keep(self._user_item(turn.item_id, event.text))
         if self.session.transcriber:
             end_s = event.time_s if turn.end_s is None else turn.end_s
