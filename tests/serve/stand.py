@@ -11,6 +11,7 @@ from dataclasses import replace
 import httpx
 import numpy as np
 from tests.fakes import FakeSpeechLLM, LoudnessVad, speech
+from tests.serve.conversations import ScriptedAgent
 from tests.speak.tones import ToneSpeaker
 
 from mooer.engines.whisper import Decoded, Encoded, TimedWord, window_for
@@ -18,7 +19,7 @@ from mooer.errors import ModelError
 from mooer.infer.listening import listen_by
 from mooer.infer.recognizer import Recognizer
 from mooer.serve.chats import SpeechChat
-from mooer.serve.engines import CHAT, SPEAKER
+from mooer.serve.engines import AGENT, CHAT, SPEAKER
 from mooer.serve.run import Server, configure
 from mooer.serve.settings import NO_LLM, Settings
 from mooer.serve.sharing import share
@@ -120,6 +121,7 @@ class Models:
         self.whisper = LoudWhisper(**options)
         self.llm = FakeSpeechLLM(["A dog barks.", "It is a small one.", "No."] * 20)
         self.speaker = ToneSpeaker()
+        self.agent = ScriptedAgent()
         self.loaded = []
         self.broken = ""
 
@@ -129,6 +131,8 @@ class Models:
             raise ModelError("/secret/place holds\nno model")
         if kind == SPEAKER:
             return SpeakerEngine(self.speaker)
+        if kind == AGENT:
+            return self.agent
         if kind == CHAT:
             return SpeechChat(self.llm)
         return FakeEngine(

@@ -314,7 +314,7 @@ def test_a_server_that_goes_away_is_told(browser):
         status(page).to_contain_text("Listening")
         server.server.should_exit = True
         expect(page.locator("#problem")).to_be_visible(timeout=15_000)
-        expect(page.locator("#talk")).to_have_text("Talk")
+        expect(page.locator("#talk")).to_have_text("Dictate")
 
 
 def test_no_server_at_all_is_told(browser, clip):

@@ -91,7 +91,7 @@ def test_what_is_in_use_is_not_unloaded():
 
 def test_names():
     engines, _ = make(models=("/models/some/whisper-x", "other"), chat=None)
-    assert [one.id for one in engines.models()] == ["whisper-x", "other", "kokoro-82m"]
+    assert [one.id for one in engines.models()] == ["whisper-x", "other", "kokoro-82m", "agent"]
     assert engines.find("whisper-1", RECOGNISER) == "whisper-x"
     assert engines.find("other", RECOGNISER) == "other"
     assert engines.find("tts-1", SPEAKER) == "kokoro-82m"

@@ -8,6 +8,7 @@ from tests.infer.streams import sound, talk
 from tests.serve.live import CLIP, WORDS, frames, kinds, opened, rest, said, serving
 
 from mooer.serve.errors import ApiError
+from mooer.serve.realtime_sound import SoundFormat
 from mooer.serve.transcription_session import TranscriptionSession, TurnDetection
 
 DELTA = "conversation.item.input_audio_transcription.delta"
@@ -165,7 +166,7 @@ def test_log_probabilities_come_if_asked_for():
         ({"type": "response.create"}, "unsupported_event", "type"),
         ({"type": "session.update"}, "invalid_value", "session"),
         ({"type": "session.update", "session": {"\n": 10**400}}, "unknown_parameter", None),
-        ({"type": "session.update", "session": {"type": "realtime"}}, None, "session.type"),
+        ({"type": "session.update", "session": {"type": "other"}}, None, "session.type"),
         ({"type": "session.update", "session": {"voice": "ash"}}, "unknown_parameter", None),
         ({"type": "input_audio_buffer.append", "audio": "%%%"}, "invalid_audio", "audio"),
         ({"type": "input_audio_buffer.append"}, "invalid_audio", "audio"),
@@ -183,6 +184,16 @@ def test_what_cannot_be_is_told_and_the_connection_stays(event, code, param):
         assert param is None or error["error"]["param"] == param
         update(socket, AT_16_KHZ)
         read(socket, "session.updated")
+
+
+def test_a_server_without_an_agent_transcribes_alone():
+    with serving(settings={"agent": None}) as (client, _, _):
+        with opened(client, "/v1/realtime?model=gpt-realtime") as socket:
+            [created] = read(socket, "session.created")
+            assert created["session"]["type"] == "transcription"
+            update(socket, {"type": "realtime"})
+            error = json.loads(socket.receive_text())
+        assert error["error"]["param"] == "session.type"
 
 
 def test_a_model_that_is_not_there_is_refused():
@@ -226,7 +237,11 @@ def test_both_shapes_of_settings_are_read():
         }
     )
     assert flat == TranscriptionSession(
-        "whisper-1", "zh", "嗯", "audio/pcmu", 8_000, TurnDetection(silence_duration_ms=800)
+        "whisper-1",
+        "zh",
+        "嗯",
+        SoundFormat("audio/pcmu", 8_000),
+        TurnDetection(silence_duration_ms=800),
     )
     nested = {
         "format": {"type": "audio/pcmu"},

@@ -187,6 +187,10 @@ class Session:
         options = self._context.options
         self._memory.add(turn, max_turns=options.max_turns, keep_sounds=options.keep_sounds)
 
+    def forget(self, turn: Turn) -> None:
+        """Leave a turn of the user, or one that was put there, out of memory; see `turns`."""
+        self._memory.take_back(turn)
+
     def change(self, options: AgentOptions) -> None:
         """Go on with other options; they hold from the next turn and the next answer on."""
         self._context.options = options

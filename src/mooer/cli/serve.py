@@ -34,6 +34,26 @@ def serve(
         str | None,
         typer.Option(help="Who speaks, or none. [default: kokoro-82m]", show_default=False),
     ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERSONA.yaml",
+            help="Who converses on /v1/realtime and the page, or none. [default: an assistant]",
+            show_default=False,
+        ),
+    ] = None,
+    mind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|URL",
+            help="What the agent thinks with: embedded, mini, or an OpenAI API. "
+            "[default: embedded]",
+            show_default=False,
+        ),
+    ] = None,
+    mind_model: Annotated[
+        str | None, typer.Option(help="Its model; of a URL that has to be named.")
+    ] = None,
     public: Annotated[
         bool, typer.Option("--public", help="Let other machines reach it; needs keys.")
     ] = False,
@@ -68,11 +88,13 @@ def serve(
         typer.Option("--set", metavar="KEY=VALUE", help="One more setting: limits.max_running=8"),
     ] = None,
 ) -> None:
-    """Serve speech to text, text to speech and chat on one port, as OpenAI does.
+    """Serve speech to text, text to speech, chat and conversation on one port, as OpenAI does.
 
     Example: mooer serve
 
     Example: mooer serve --model whisper-base --chat mini --port 9000
+
+    Example: mooer serve --agent persona.yaml --mind http://localhost:11434/v1 --mind-model qwen3
 
     Example: mooer serve --new-key anna --keys keys.txt
 
@@ -100,6 +122,9 @@ def serve(
         "models": tuple(model) if model else None,
         "chat": chat,
         "speaker": speaker,
+        "agent": agent,
+        "mind": mind,
+        "mind_model": mind_model,
         "public": public or None,
         "keys": keys,
         "workers": workers,
@@ -128,10 +153,13 @@ def read_settings(
     given = {name: value for name, value in given.items() if value is not None}
     if tls is not None:
         given["tls"] = TlsOptions(*tls)
-    if given.get("speaker") == "none":
-        given["speaker"] = None
+    for name in ("speaker", "agent"):
+        if given.get(name) == "none":
+            given[name] = None
     if key := os.environ.get("MOOER_API_KEY"):
         given["api_key"] = key
+    if key := os.environ.get("MOOER_MIND_KEY"):
+        given["mind_key"] = key
     found = read_yaml(Settings, config) if config is not None else Settings()
     return override(replace(found, **given), changes)
 

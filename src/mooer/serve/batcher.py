@@ -81,6 +81,20 @@ class Batcher(Generic[I, R]):
 
         If the job is cancelled or late what no thread has begun is taken out again.
         """
+        futures = self.submit(job, key, items, costs)
+        try:
+            left = set(futures)
+            while left:
+                job.check()
+                left = wait(left, timeout=_POLL_S).not_done
+            return [future.result() for future in futures]
+        finally:
+            self.withdraw(futures)
+
+    def submit(
+        self, job: Job, key: Hashable, items: Sequence[I], costs: Sequence[float] | None = None
+    ) -> list[Future[R]]:
+        """The same for one who waits elsewhere; what is not wanted any more, `withdraw`."""
         asked = [
             _Waiting[I, R](job, key, item, cost)
             for item, cost in zip(items, costs or [1.0] * len(items), strict=True)
@@ -91,16 +105,12 @@ class Batcher(Generic[I, R]):
             self._join(job)
             self._waiting += asked
             self._changed.notify(len(asked))
-        try:
-            left = {one.future for one in asked}
-            while left:
-                job.check()
-                left = wait(left, timeout=_POLL_S).not_done
-            return [one.future.result() for one in asked]
-        finally:
-            with self._changed:
-                gone = {id(one) for one in asked}
-                self._waiting = [one for one in self._waiting if id(one) not in gone]
+        return [one.future for one in asked]
+
+    def withdraw(self, futures: Sequence[Future[R]]) -> None:
+        """Take out again what no thread has begun."""
+        with self._changed:
+            self._waiting = [one for one in self._waiting if one.future not in futures]
 
     def close(self) -> None:
         """End the threads after what they are at; what waits is cancelled."""

@@ -12,9 +12,10 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from mooer.engines.llm import usable_cores
 from mooer.errors import MooerError, did_you_mean
@@ -41,8 +42,11 @@ OPENAI_NAMES = (
 )
 OPENAI_SPEAKERS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 OPENAI_CHATS = ("gpt-4o-audio-preview", "gpt-4o-mini-audio-preview", "gpt-audio", "gpt-audio-mini")
+OPENAI_AGENTS = ("gpt-realtime", "gpt-realtime-mini", "gpt-4o-realtime-preview")
 T = TypeVar("T")
-RECOGNISER, SPEAKER, CHAT = "recogniser", "speaker", "chat"
+S = TypeVar("S")
+RECOGNISER, SPEAKER, CHAT, AGENT = "recogniser", "speaker", "chat", "agent"
+_KINDS = (RECOGNISER, SPEAKER, CHAT, AGENT)
 
 
 class Engine(Protocol):
@@ -92,26 +96,14 @@ class ModelInfo:
     aliases: tuple[str, ...] = ()
 
 
-class LiveSession:
-    """A `Session` for the event loop: each call runs in a thread, one at a time."""
+class Threaded(Generic[S]):
+    """A session for the event loop: each call runs in a thread, one at a time."""
 
-    def __init__(self, session: Session, threads: ThreadPoolExecutor, job: Job) -> None:
+    def __init__(self, session: S, threads: ThreadPoolExecutor, job: Job) -> None:
         self.session = session
         self._threads = threads
         self._job = job
         self._turn = asyncio.Lock()
-
-    async def push(self, samples: Samples, start_s: float | None = None) -> list[StreamEvent]:
-        """Float32 [T] at 16 kHz; what came of it."""
-        return await self.call(self.session.push, samples, start_s)
-
-    async def poll(self) -> list[StreamEvent]:
-        """To be called while no samples come."""
-        return await self.call(self.session.poll)
-
-    async def flush(self) -> list[StreamEvent]:
-        """The stream ends, or pauses, here."""
-        return await self.call(self.session.flush)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Anything that uses the session."""
@@ -124,6 +116,22 @@ class LiveSession:
                 self._job.cancel()
                 await asyncio.wait([call])  # the session is in use until then
                 raise
+
+
+class LiveSession(Threaded[Session]):
+    """A stream that is heard."""
+
+    async def push(self, samples: Samples, start_s: float | None = None) -> list[StreamEvent]:
+        """Float32 [T] at 16 kHz; what came of it."""
+        return await self.call(self.session.push, samples, start_s)
+
+    async def poll(self) -> list[StreamEvent]:
+        """To be called while no samples come."""
+        return await self.call(self.session.poll)
+
+    async def flush(self) -> list[StreamEvent]:
+        """The stream ends, or pauses, here."""
+        return await self.call(self.session.flush)
 
 
 class Engines:
@@ -141,13 +149,17 @@ class Engines:
             self._add(settings.speaker, SPEAKER, OPENAI_SPEAKERS)
         if settings.chat is not None:
             self._add(settings.chat, CHAT, OPENAI_CHATS)
+        if settings.agent is not None:
+            self._add(settings.agent, AGENT, OPENAI_AGENTS, shown=_agent_name(settings.agent))
         self._loaders = ThreadPoolExecutor(1, "load")
         threads = settings.threads or usable_cores()
         self._hearing = ThreadPoolExecutor(threads + 1, "live")
         metrics.gauge("mooer_models_loaded", "Models in memory.", self._num_loaded)
 
-    def _add(self, name: str, kind: str, aliases: tuple[str, ...]) -> None:
-        shown = name.rstrip("/").rpartition("/")[2]  # of a folder its name: paths are not told
+    def _add(
+        self, name: str, kind: str, aliases: tuple[str, ...], *, shown: str | None = None
+    ) -> None:
+        shown = shown or name.rstrip("/").rpartition("/")[2]  # of a folder its name: no paths
         key = f"{kind}:{shown}"
         if key not in self._slots:
             self._slots[key] = _Slot(name, kind, aliases)
@@ -179,10 +191,18 @@ class Engines:
         """
         return self._slot(name, kind)[0].partition(":")[2]
 
+    def has(self, kind: str, name: str | None = None) -> bool:
+        """Whether a model is served; without a name any of its kind."""
+        try:
+            self._slot(name, kind)
+        except ApiError:
+            return False
+        return True
+
     def _slot(self, name: str | None, kind: str) -> tuple[str, _Slot]:
         own = {key: slot for key, slot in self._slots.items() if slot.kind == kind}
         if not own:
-            what = {SPEAKER: "speaks", CHAT: "chats"}.get(kind, "transcribes")
+            what = {SPEAKER: "speaks", CHAT: "chats", AGENT: "converses"}.get(kind, "transcribes")
             raise ApiError(
                 404,
                 f"this server {what} not: it was started without such a model",
@@ -238,10 +258,32 @@ class Engines:
             finally:
                 job.cancel()
 
+    @asynccontextmanager
+    async def conversation(
+        self, caller: Caller, agent: str, recogniser: str | None = None
+    ) -> AsyncIterator[Threaded[Any]]:
+        """A conversation with an agent, which hears and speaks by the server's other models.
+
+        Take a place of `limits.talk` first. It is closed, and its work ends, with the block.
+        """
+        job = Job(caller, float("inf"))
+        async with AsyncExitStack() as stack:
+            ears = await stack.enter_async_context(self.borrow(recogniser, RECOGNISER))
+            speaker = await stack.enter_async_context(self.borrow(None, SPEAKER))
+            engine = await stack.enter_async_context(self.borrow(agent, AGENT))
+            loop = asyncio.get_running_loop()
+            opened = loop.run_in_executor(self._hearing, engine.converse, job, ears, speaker)
+            live = Threaded(await opened, self._hearing, job)
+            try:
+                yield live
+            finally:
+                job.cancel()
+                await live.call(live.session.close)
+
     async def load(self, name: str | None, kind: str | None = None) -> str:
         """Load a model if it is not; its public name."""
-        for one in [kind] if kind else [RECOGNISER, SPEAKER, CHAT]:
-            with _passing_unknown(last=one in (kind, CHAT)):
+        for one in [kind] if kind else _KINDS:
+            with _passing_unknown(last=one in (kind, _KINDS[-1])):
                 key, slot = self._slot(name, one)
                 await self._loaded(slot)
                 return key.partition(":")[2]
@@ -277,10 +319,10 @@ class Engines:
         self._hearing.shutdown(wait=False, cancel_futures=True)
 
     def _any(self, name: str) -> _Slot:
-        for kind in (RECOGNISER, SPEAKER):
-            with _passing_unknown(last=False):
+        for kind in _KINDS:
+            with _passing_unknown(last=kind == _KINDS[-1]):
                 return self._slot(name, kind)[1]
-        return self._slot(name, CHAT)[1]
+        raise AssertionError("the last kind tells that it is unknown")
 
     async def _loaded(self, slot: _Slot) -> Any:
         if slot.engine is not None:
@@ -310,6 +352,11 @@ class Engines:
         engine, slot.engine = slot.engine, None
         if engine is not None:
             await asyncio.get_running_loop().run_in_executor(None, engine.close)
+
+
+def _agent_name(agent: str) -> str:
+    """What callers name an agent: as its persona's file is called, or simply so."""
+    return "agent" if agent == "default" else Path(agent).stem
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mooer.errors import did_you_mean
 from mooer.serve.errors import ApiError, wrong
 
 MAX_VALUES = 200_000  # far more than a conversation has; each takes much more memory than letters
@@ -84,3 +85,29 @@ def list_of(body: Mapping[str, Any], name: str, most: int) -> list[Any]:
     if len(value) > most:
         raise wrong(name, f"{name} has {len(value)} items, at most {most}", "too_long")
     return value
+
+
+def object_at(value: Any, place: str) -> dict[str, Any]:
+    """A value that is an object; `place` is where it stands, as "session.audio"."""
+    if not isinstance(value, dict):
+        raise wrong(place, f"{place} must be an object")
+    return value
+
+
+def number_at(value: Any, place: str, least: float, most: float) -> float:
+    """A value that is a number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise wrong(place, f"{place} must be a number from {least:g} to {most:g}")
+    return float(value)
+
+
+def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], place: str) -> None:
+    """ApiError 400 for a field that an object has and should not, with the nearest that it may."""
+    for key in given:
+        if key not in known:
+            name = key[:50]
+            raise wrong(
+                f"{place}.{name}",
+                f"{place} has no {name!r}: {did_you_mean(name, known)}",
+                code="unknown_parameter",
+            )

@@ -55,9 +55,11 @@ class Limits:
         self._mean_s = 1.0  # of a piece of work, by those that ended last
         self._buckets: dict[str, tuple[float, float]] = {}  # requests left, when
         self.is_draining = False
+        self.num_talks = 0  # conversations, among the live streams
         metrics.gauge("mooer_running", "Requests that are worked on.", lambda: self.num_running)
         metrics.gauge("mooer_waiting", "Requests that wait.", lambda: self.num_waiting)
         metrics.gauge("mooer_sessions", "Live streams.", lambda: self.num_sessions)
+        metrics.gauge("mooer_talks", "Conversations.", lambda: self.num_talks)
 
     @property
     def num_running(self) -> int:
@@ -165,6 +167,19 @@ class Limits:
             yield
         finally:
             _less(self._sessions, caller.id)
+
+    @contextmanager
+    def talk(self) -> Iterator[None]:
+        """A place for a conversation, within that of its stream. ApiError 429 if there is none."""
+        if self.num_talks >= self.options.max_talks:
+            raise self._refusal(
+                "talks", f"all {self.options.max_talks} conversations are in use", 30
+            )
+        self.num_talks += 1
+        try:
+            yield
+        finally:
+            self.num_talks -= 1
 
     async def _wait(self, caller: Caller, deadline_s: float) -> Ticket:
         self.check_room(caller)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,10 @@ from mooer.serve.engines import LiveSession
 from mooer.serve.errors import ApiError
 from mooer.serve.sound import Decoder
 
+M = TypeVar("M")  # a mark
 MAX_BEHIND_BYTES = 1 << 20  # half a minute of samples at 16 kHz
 MAX_BEHIND_FRAMES = 1000
-_TAKEN_BYTES = 1 << 15  # of sound that is heard at once: 1 s of samples
+TAKEN_BYTES = 1 << 15  # of sound that is heard at once: 1 s of samples
 _TAKEN_FRAMES = 50  # 1 s of Opus packets
 _POLL_S = 0.25
 _STALL_S = 10.0  # without sound, after which no utterance is open any more
@@ -60,24 +62,24 @@ class News:
 Tell = Callable[[News], None]
 
 
-class Queue:
+class Queue(Generic[M]):
     """Frames of sound, and marks between them; bounded by waiting."""
 
     def __init__(self) -> None:
-        self._items: deque[bytes | Mark] = deque()
+        self._items: deque[bytes | M] = deque()
         self._num_bytes = 0
         self._changed = asyncio.Condition()
 
-    def close(self) -> None:
+    def close(self, mark: M) -> None:
         """The stream ends behind what is there, whether there is room or not."""
-        self._items.append(Mark.END)
+        self._items.append(mark)
 
     @property
     def num_bytes(self) -> int:
         """Sound that waits."""
         return self._num_bytes
 
-    async def put(self, item: bytes | Mark) -> None:
+    async def put(self, item: bytes | M) -> None:
         """Behind the others, once there is room."""
         async with self._changed:
             while self._num_bytes > MAX_BEHIND_BYTES or len(self._items) > MAX_BEHIND_FRAMES:
@@ -86,18 +88,18 @@ class Queue:
             self._num_bytes += _size(item)
             self._changed.notify_all()
 
-    async def take(self, within_s: float) -> list[bytes | Mark]:
+    async def take(self, within_s: float) -> list[bytes | M]:
         """The next frames, up to a mark; none if none come in time."""
         async with self._changed:
             if not self._items:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), within_s)
-            found: list[bytes | Mark] = []
+            found: list[bytes | M] = []
             num_bytes = 0
-            while self._items and num_bytes < _TAKEN_BYTES and len(found) < _TAKEN_FRAMES:
+            while self._items and num_bytes < TAKEN_BYTES and len(found) < _TAKEN_FRAMES:
                 found.append(self._items.popleft())
                 num_bytes += _size(found[-1])
-                if isinstance(found[-1], Mark):
+                if not isinstance(found[-1], bytes):
                     break
             self._num_bytes -= num_bytes
             self._changed.notify_all()
@@ -126,12 +128,12 @@ class Hearing:
         self._max_s = max_s
         self._is_ending = is_ending
         self._bytes_per_s = bytes_per_s
-        self._queue = Queue()
+        self._queue = Queue[Mark]()
         self._last_at = time.monotonic()
 
     async def put(self, data: bytes) -> None:
         """Sound, once there is room for it."""
-        size = _TAKEN_BYTES if self._decoder.is_cut_anywhere else max(1, len(data))
+        size = TAKEN_BYTES if self._decoder.is_cut_anywhere else max(1, len(data))
         for start in range(0, len(data), size):
             await self._queue.put(data[start : start + size])
 
@@ -144,7 +146,7 @@ class Hearing:
         while True:
             if self._is_ending() and not self.is_cut:
                 self.is_cut = True
-                self._queue.close()
+                self._queue.close(Mark.END)
             taken = await self._queue.take(_POLL_S)
             if not taken and not self._is_waiting:
                 continue
@@ -192,5 +194,5 @@ class Hearing:
             raise AudioError("a frame could not be decoded: send what start says") from error
 
 
-def _size(item: bytes | Mark) -> int:
+def _size(item: object) -> int:
     return len(item) if isinstance(item, bytes) else 0

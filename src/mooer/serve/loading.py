@@ -21,7 +21,7 @@ from mooer.infer.run import Listener
 from mooer.infer.stream import Session
 from mooer.infer.translator import ChatModel, Translator
 from mooer.infer.utterance import LiveOptions
-from mooer.serve.engines import CHAT, RECOGNISER, SPEAKER
+from mooer.serve.engines import AGENT, CHAT, RECOGNISER, SPEAKER
 from mooer.serve.jobs import Job
 from mooer.serve.metrics import Metrics
 from mooer.serve.settings import NO_LLM, Settings
@@ -32,6 +32,7 @@ from mooer.tasks import Message
 logger = logging.getLogger(__name__)
 
 _ROOMS = {SPEAKER: "mooer.serve.speakers:load_speaker", CHAT: "mooer.serve.chats:load_chat"}
+_ROOMS |= {AGENT: "mooer.serve.agents:load_agent"}
 
 
 class RecogniserEngine:

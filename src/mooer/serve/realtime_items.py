@@ -23,6 +23,11 @@ class Send(Protocol):
         ...
 
 
+def new_id(kind: str) -> str:
+    """An id as OpenAI's look."""
+    return f"{kind}_{secrets.token_hex(12)}"
+
+
 class Items:
     """Items one after the other; times are of all sound that was appended.
 
@@ -133,7 +138,7 @@ class Items:
 
     def _forget(self, from_s: float) -> None:
         """Begin another item."""
-        self._id = f"item_{secrets.token_hex(12)}"
+        self._id = new_id("item")
         self._texts: list[str] = []
         self._start_s = from_s
         self._is_begun = self._is_told = False

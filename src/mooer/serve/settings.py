@@ -28,6 +28,9 @@ class LimitOptions:
     max_waiting_each: int = 64
     max_sessions: int = 32  # live streams
     max_sessions_each: int = 8
+    max_talks: int = 8  # of them conversations, each of which thinks and speaks
+    max_talk_s: float = 3600.0  # of one conversation
+    max_silent_s: float = 900.0  # of one in which nobody says anything
     requests_per_minute: int = 0  # of one caller; 0: as many as there is room for
     deadline_s: float = 1800.0  # for one request, its waiting included
     idle_s: float = 30.0  # without a byte of a body, or a reader of an answer
@@ -58,6 +61,10 @@ class Settings:
     models: tuple[str, ...] = ("default",)  # recognisers, the first where a caller names none
     speaker: str | None = "kokoro-82m"  # None: nothing is spoken
     chat: str | None = None  # a speech LLM that answers; None: no chat
+    agent: str | None = "default"  # who converses: a persona's file, or the usual; None: nobody
+    mind: str = "embedded"  # what the agent thinks with: a name, or an OpenAI API's address
+    mind_model: str = ""  # its model; of an address that has to be named
+    mind_key: str = field(default="", repr=False)  # the key of that API
     llm: str | None = None  # translates; None: the house's own; none: Whisper, into English alone
     warm: bool = True  # load the first model before the port answers
     unload_after_s: float | None = None  # without a request; None: never

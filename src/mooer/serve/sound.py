@@ -57,7 +57,7 @@ class Samples:
     is_cut_anywhere = True
 
     def __init__(self, encoding: str, rate_hz: int, channels: int) -> None:
-        self._table = _TABLES[encoding]() if encoding in _TABLES else None
+        self._table = G711[encoding]() if encoding in G711 else None
         self._channels = channels
         self._size = channels * (2 if self._table is None else 1)
         self._rest = b""
@@ -210,4 +210,5 @@ def _a_law() -> NDArray[np.int16]:
     return np.where(byte & 128, size, -size).astype(np.int16)
 
 
-_TABLES: dict[str, Callable[[], NDArray[np.int16]]] = {"pcmu": _mu_law, "pcma": _a_law}
+# What each byte of a telephone stands for, by the name of its encoding.
+G711: dict[str, Callable[[], NDArray[np.int16]]] = {"pcmu": _mu_law, "pcma": _a_law}

@@ -7,20 +7,20 @@ this server has no use for (noise reduction) is taken and not done; what it cann
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mooer.audio.endpoint import EndpointOptions
 from mooer.audio.vad import VadOptions
-from mooer.errors import ConfigError, did_you_mean
+from mooer.errors import ConfigError
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.utterance import LiveOptions
 from mooer.serve.errors import wrong
+from mooer.serve.fields import number_at, object_at, refuse_unknown
+from mooer.serve.realtime_sound import SoundFormat, read_format
 from mooer.text import find_language
 
 _LOGPROBS = "item.input_audio_transcription.logprobs"
-_FORMATS = {"audio/pcm": "pcm16", "audio/pcmu": "pcmu", "audio/pcma": "pcma"}
-_FLAT_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 _UNUSED = ("id", "object", "expires_at", "client_secret", "noise_reduction")
 _MAX_TEXT = 2000
 
@@ -41,20 +41,9 @@ class TranscriptionSession:
     model: str = ""
     language: str | None = None
     prompt: str = ""
-    format: str = "audio/pcm"
-    rate_hz: int = 24_000
+    format: SoundFormat = field(default_factory=SoundFormat)
     turns: TurnDetection | None = TurnDetection()  # None: the caller commits
     logprobs: bool = False
-
-    @property
-    def encoding(self) -> str:
-        """The sound, as `sound.make_decoder` knows it."""
-        return _FORMATS[self.format]
-
-    @property
-    def bytes_per_s(self) -> int:
-        """Of its sound."""
-        return self.rate_hz * (2 if self.encoding == "pcm16" else 1)
 
     def options(self) -> RecognizeOptions:
         """As recognisers take them."""
@@ -74,9 +63,6 @@ class TranscriptionSession:
     def describe(self, session_id: str, expires_at: int) -> dict[str, Any]:
         """The session object of OpenAI's events."""
         turns = self.turns
-        found: dict[str, Any] = {"type": self.format}
-        if self.encoding == "pcm16":
-            found["rate"] = self.rate_hz
         return {
             "type": "transcription",
             "object": "realtime.transcription_session",
@@ -84,7 +70,7 @@ class TranscriptionSession:
             "expires_at": expires_at,
             "audio": {
                 "input": {
-                    "format": found,
+                    "format": self.format.describe(),
                     "transcription": {
                         "model": self.model,
                         "language": self.language,
@@ -106,7 +92,7 @@ class TranscriptionSession:
 
     def changed(self, session: Any) -> TranscriptionSession:
         """With what `session` of an update names. ApiError 400 for what cannot be."""
-        found = _object(session, "session")
+        found = object_at(session, "session")
         kind = found.get("type", "transcription")
         if kind != "transcription":
             raise wrong(
@@ -129,24 +115,22 @@ class TranscriptionSession:
             *_UNUSED,
         )
         known += ("input_audio_transcription", "input_audio_noise_reduction")
-        _refuse_unknown(found, known, "session")
-        audio = _object(found.get("audio", {}), "session.audio")
-        _refuse_unknown(audio, ("input",), "session.audio")
-        given |= _object(audio.get("input", {}), "session.audio.input")
-        if isinstance(given.get("format"), str):
-            name = given["format"]
-            given["format"] = {"type": _FLAT_FORMATS.get(name, name)}
+        refuse_unknown(found, known, "session")
+        audio = object_at(found.get("audio", {}), "session.audio")
+        refuse_unknown(audio, ("input",), "session.audio")
+        given |= object_at(audio.get("input", {}), "session.audio.input")
         known = ("format", "transcription", "turn_detection", *_UNUSED)
-        _refuse_unknown(given, known, "session.audio.input")
+        refuse_unknown(given, known, "session.audio.input")
         return self._with(given, found.get("include", [_LOGPROBS] if self.logprobs else []))
 
     def _with(self, given: Mapping[str, Any], include: Any) -> TranscriptionSession:
         place = "session.audio.input"
         session = self
         if given.get("format") is not None:
-            session = session._with_format(_object(given["format"], f"{place}.format"))
+            format = read_format(given["format"], f"{place}.format", self.format)
+            session = replace(session, format=format)
         if given.get("transcription") is not None:
-            said = _object(given["transcription"], f"{place}.transcription")
+            said = object_at(given["transcription"], f"{place}.transcription")
             session = session._with_transcription(said)
         if "turn_detection" in given:
             session = replace(session, turns=_turns(given["turn_detection"]))
@@ -157,19 +141,9 @@ class TranscriptionSession:
                 raise wrong("session.include", f"nothing but {_LOGPROBS} can be included")
         return replace(session, logprobs=bool(include))
 
-    def _with_format(self, given: Mapping[str, Any]) -> TranscriptionSession:
-        place = "session.audio.input.format"
-        name = given.get("type", self.format)
-        if name not in _FORMATS:
-            known = did_you_mean(str(name)[:50], _FORMATS)
-            raise wrong(f"{place}.type", f"unknown format {str(name)[:50]!r}: {known}")
-        default = 24_000 if name == "audio/pcm" else 8_000
-        rate_hz = _number(given.get("rate", default), f"{place}.rate", 8_000, 96_000)
-        return replace(self, format=name, rate_hz=round(rate_hz))
-
     def _with_transcription(self, given: Mapping[str, Any]) -> TranscriptionSession:
         place = "session.audio.input.transcription"
-        _refuse_unknown(given, ("model", "language", "prompt", "delay"), place)
+        refuse_unknown(given, ("model", "language", "prompt", "delay"), place)
         for key, value in given.items():
             if value is not None and not isinstance(value, str):
                 raise wrong(f"{place}.{key}", f"{key} must be a string")
@@ -192,7 +166,7 @@ def _turns(given: Any) -> TurnDetection | None:
     place = "session.audio.input.turn_detection"
     if given is None:
         return None
-    found = _object(given, place)
+    found = object_at(given, place)
     kind = found.get("type", "server_vad")
     if kind != "server_vad":
         raise wrong(
@@ -201,9 +175,9 @@ def _turns(given: Any) -> TurnDetection | None:
         )
     usual = TurnDetection()
     return TurnDetection(
-        _number(found.get("threshold", usual.threshold), f"{place}.threshold", 0.05, 0.95),
+        number_at(found.get("threshold", usual.threshold), f"{place}.threshold", 0.05, 0.95),
         round(
-            _number(
+            number_at(
                 found.get("prefix_padding_ms", usual.prefix_padding_ms),
                 f"{place}.prefix_padding_ms",
                 0,
@@ -211,7 +185,7 @@ def _turns(given: Any) -> TurnDetection | None:
             )
         ),
         round(
-            _number(
+            number_at(
                 found.get("silence_duration_ms", usual.silence_duration_ms),
                 f"{place}.silence_duration_ms",
                 100,
@@ -219,26 +193,3 @@ def _turns(given: Any) -> TurnDetection | None:
             )
         ),
     )
-
-
-def _object(value: Any, place: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise wrong(place, f"{place} must be an object")
-    return value
-
-
-def _number(value: Any, place: str, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise wrong(place, f"{place} must be a number from {least:g} to {most:g}")
-    return float(value)
-
-
-def _refuse_unknown(given: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
-    for key in given:
-        if key not in known:
-            name = key[:50]
-            raise wrong(
-                f"{place}.{name}",
-                f"{place} has no {name!r}: {did_you_mean(name, known)}",
-                code="unknown_parameter",
-            )

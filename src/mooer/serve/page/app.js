@@ -1,6 +1,7 @@
 // The page: a file or the microphone in, the transcript out. Each module beside this one does one thing.
 
 import { asked, fillModels, firstLanguage, keepKey, key, restore, setLanguage, tellTheme, toggleTheme } from "./choices.js";
+import { Conversation } from "./conversation.js";
 import { clock, copy, download, render, wav } from "./exports.js";
 import { canRecord, MicrophoneError } from "./microphone.js";
 import { Player } from "./player.js";
@@ -8,15 +9,18 @@ import { ApiError, models, transcribe } from "./recordings.js";
 import { say } from "./strings.js";
 import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
+import { Turns } from "./turns.js";
 
 const BEHIND_S = 3;  // from which on it is told
 const at = (id) => document.getElementById(id);
 
 const transcript = new Transcript(at("transcript"), at("open"), (time) => player.seek(time));
+const turns = new Turns(at("turns"));
 const player = new Player(at("waveform"), at("audio"), { time: follow, change: update });
 
 let about = {};  // of the transcript on the page
-let running = null;  // what is under way: {isTalk, stop()}
+let running = null;  // what is under way: {isTalk, isConversation, stop()}
+let agent = "";  // who converses, by its name
 let saved = null;  // a wav of what was said
 let waiting = null;  // what was begun without a key, and goes on with one
 
@@ -41,6 +45,7 @@ function put(place, element, what) {
 function begin(source) {
   complain();
   transcript.clear();
+  turns.clear();
   player.clear();
   saved = null;
   about = { source, model: at("model").value, to: at("to").value || undefined };
@@ -56,21 +61,33 @@ function progress(share) {
 
 function update() {
   const hasText = transcript.segments.length > 0, isTalk = running?.isTalk === true;
-  const isEmpty = !hasText && !running && !player.isReady;
+  const isConversation = running?.isConversation === true, hasTurns = isConversation || !turns.isEmpty;
+  const isEmpty = !hasText && !running && !player.isReady && !hasTurns;
   document.body.classList.toggle("is-empty", isEmpty);
   document.body.classList.toggle("is-talking", isTalk && !running.isEnding);
   at("empty").hidden = !isEmpty;
   at("text").hidden = !hasText && !isTalk;
   at("exports").hidden = !hasText;
-  at("listening").hidden = isEmpty;
+  at("listening").hidden = isEmpty || hasTurns;
   at("transcript").setAttribute("aria-live", isTalk ? "polite" : "off");
   at("save-sound").hidden = saved === null;
-  at("stop").hidden = !running || isTalk;
+  at("stop").hidden = !running || isTalk || isConversation;
   at("choose").disabled = running !== null;
   at("talk").disabled = running !== null && !isTalk;
   at("talk").setAttribute("aria-pressed", String(isTalk));
-  at("talk-name").textContent = say(isTalk ? "stop" : "talk");
+  at("talk-name").textContent = say(isTalk ? "stop" : "dictate");
   at("talk-shape").setAttribute("href", isTalk ? "#shape-stop" : "#shape-talk");
+  at("converse").hidden = !agent;
+  at("converse").disabled = running !== null && !isConversation;
+  at("converse").setAttribute("aria-pressed", String(isConversation));
+  at("converse-name").textContent = say(isConversation ? "stop" : "talk");
+  at("converse-shape").setAttribute("href", isConversation ? "#shape-stop" : "#shape-converse");
+  at("conversation").hidden = !hasTurns;
+  at("say-row").hidden = !isConversation;
+  at("state").hidden = !isConversation;
+  at("state").textContent = isConversation && running.state ? say(`state_${running.state}`) : "";
+  at("state").dataset.state = running?.state ?? "";
+  at("interrupt").disabled = running?.state !== "speaking" && running?.state !== "thinking";
   at("play").disabled = !player.isReady;
   at("play").setAttribute("aria-label", say(player.isPlaying ? "pause" : "play"));
   at("play-shape").setAttribute("href", player.isPlaying ? "#shape-pause" : "#shape-play");
@@ -132,8 +149,10 @@ function askForKey(again) {
 // Which models there are; what waited for a key goes on. Whether the server lets this page in.
 async function enter() {
   try {
-    const found = (await models(key())).filter((one) => one.kind === "recogniser");
-    fillModels(found.map((one) => one.id));
+    const found = await models(key());
+    fillModels(found.filter((one) => one.kind === "recogniser").map((one) => one.id));
+    agent = found.find((one) => one.kind === "agent")?.id ?? "";
+    update();
     keepKey();
     complain();
     at("key-row").hidden = true;
@@ -238,13 +257,44 @@ function endTalk(session) {
   update();
 }
 
+// --- a conversation ------------------------------------------------------------------------------
+
+async function converse() {
+  if (running?.isConversation) { running.stop(); return; }
+  if (running) { complain("busy"); return; }
+  const one = new Conversation(key(), agent, asked().language, {
+    state: update,
+    opened: (hasMicrophone) => tell(...(hasMicrophone ? [] : ["talk_typed"])),
+    problem: (text) => complain(text, place()),
+    event: (event) => turns.take(event),
+    over: async (isTold, wasOpen) => {
+      if (running === one) running = null;
+      tell("talk_over");
+      update();
+      if (!isTold && (wasOpen || await enter())) complain("cut");
+    },
+  });
+  running = one;
+  begin("conversation");
+  tell("wait_agent");
+  try {
+    await one.open();
+  } catch (error) {
+    if (running === one) running = null;
+    explain(error);
+    update();
+  }
+}
+
 // --- hands on ------------------------------------------------------------------------------------
 
 const KEYS = {
   o: () => at("choose").disabled || at("file").click(),
   r: () => talk(),
+  t: () => at("converse").hidden || converse(),
+  Escape: () => running?.interrupt?.(),
   "?": () => at("keys").showModal(),
-  " ": () => player.toggle(),
+  " ": () => (running?.isConversation ? running.interrupt() : player.toggle()),
   ArrowLeft: () => player.seek(player.time - 5),
   ArrowRight: () => player.seek(player.time + 5),
   ArrowUp: () => player.seek(transcript.neighbour(player.time, -1) ?? 0),
@@ -253,7 +303,8 @@ const KEYS = {
 
 function onKey(event) {
   const isTicking = event.target.matches("input[type=checkbox]") && event.key !== " ";
-  const isTyping = !isTicking && event.target.closest("input, select, textarea, dialog");
+  const isLeaving = event.key === "Escape" && running?.isConversation && !event.target.closest("dialog");
+  const isTyping = !isTicking && !isLeaving && event.target.closest("input, select, textarea, dialog");
   const isPressing = event.key === " " && event.target.closest("button, a");
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || isTyping || isPressing || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -270,6 +321,7 @@ function reword(code) {
   tell(...(told.status ?? []));
   complain(...(told.problem ?? []));
   transcript.reword();
+  turns.reword();
   update();
 }
 
@@ -277,6 +329,14 @@ function wire() {
   at("choose").onclick = () => at("file").click();
   at("file").onchange = () => { hearFile(at("file").files[0]); at("file").value = ""; };
   at("talk").onclick = talk;
+  at("converse").onclick = converse;
+  at("interrupt").onclick = () => running?.interrupt?.();
+  at("say-row").onsubmit = (event) => {
+    event.preventDefault();
+    const text = at("say").value.trim();
+    at("say").value = "";
+    if (text) running?.say?.(text);
+  };
   at("stop").onclick = () => running?.stop();
   at("play").onclick = () => player.toggle();
   at("speed").onclick = () => { at("speed").textContent = `${player.faster()}×`; };

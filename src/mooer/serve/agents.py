@@ -1,0 +1,212 @@
+"""Agents that many converse with, each in a session of its own, over the same models.
+
+An agent hears by the server's recogniser and speaks by its speaker. Its mind, what finds the end of
+a turn, and what it looks things up in are loaded here, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mooer.agent.jobs import ThreadJobs
+from mooer.agent.mind import Knowledge, Mind, Tool
+from mooer.agent.minds import MINDS
+from mooer.agent.options import AgentOptions
+from mooer.agent.own_tools import own_tools
+from mooer.agent.parts import Heard, Parts, TurnModel
+from mooer.agent.persona import Persona, read_persona
+from mooer.agent.session import Session
+from mooer.agent.tools import Toolbox
+from mooer.audio.pcm import Floats
+from mooer.audio.vad import SpeechModel, SpeechProbability
+from mooer.audio.wave import SAMPLE_RATE_HZ
+from mooer.engines.llm import usable_cores
+from mooer.engines.smart_turn import SmartTurn
+from mooer.errors import ConfigError
+from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.run import Listener
+from mooer.serve.conversation_session import ConversationSession
+from mooer.serve.engines import Recogniser
+from mooer.serve.jobs import Job
+from mooer.serve.settings import Settings
+from mooer.serve.shared_agent import SharedMind, Thinking
+from mooer.serve.speakers import SpeakerEngine
+from mooer.store import fetch
+
+_USUAL = Persona("You are a friendly and dependable voice assistant.", name="mooer")
+
+
+class Ears:
+    """The server's recogniser for one conversation (a `Hear`)."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def hear(self, samples: Floats, *, language: str | None = None, is_final: bool = True) -> Heard:
+        """What is said in samples [T] at 16 kHz."""
+        options = RecognizeOptions(language=language)
+        found = self._listener.transcribe(samples, options, rate_hz=SAMPLE_RATE_HZ)
+        return Heard(found.text.strip(), found.language if found.segments else "")
+
+
+class OwnTools:
+    """Functions that the server runs itself (a `Toolbox` of a session)."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+        self.tools: Sequence[Tool] = toolbox.tools
+
+    def call(self, name: str, arguments: str) -> str:
+        """The result of a function, for the mind."""
+        return self._toolbox.run(name, arguments)
+
+
+@dataclass(frozen=True)
+class Senses:
+    """What all conversations of an agent share, beside its mind."""
+
+    vad: SpeechProbability
+    turn: TurnModel | None = None
+    knowledge: Sequence[Knowledge] = ()
+
+
+class AgentTalk:
+    """One conversation with an agent."""
+
+    def __init__(
+        self, session: Session, jobs: ThreadJobs, base: AgentOptions, voice_of: Callable[[str], Any]
+    ) -> None:
+        self.session: Any = session
+        self.greeting = ""
+        self._jobs = jobs
+        self._base = base
+        self._voice_of = voice_of
+
+    def options_of(self, wanted: ConversationSession) -> AgentOptions:
+        """The agent's own options, with what a caller wants. ConfigError for an unknown voice."""
+        base, turns = self._base, wanted.turns
+        voice = str(self._voice_of(wanted.voice)) if wanted.voice else base.voice
+        options = replace(
+            base,
+            instructions=wanted.instructions or base.instructions,
+            language=wanted.language or base.language,
+            voice=voice,
+            speed=wanted.speed if wanted.speed != 1.0 else base.speed,
+            speaks=wanted.modality == "audio",
+            max_tokens=wanted.max_tokens or base.max_tokens,
+            tools=wanted.tools if wanted.tool_choice != "none" else (),
+            answers_tools=False,
+            manual=turns is None,
+            create_response=turns is not None and turns.create_response,
+            barge_in="pause" if wanted.extension.pauses else "wait",
+        )
+        if turns is None:
+            return options
+        options = replace(
+            options,
+            interrupt_response=turns.interrupt_response,
+            vad_threshold=turns.threshold,
+            vad_release=max(0.01, turns.threshold - 0.15),
+            lead_s=max(base.lead_s, turns.prefix_padding_ms / 1000),
+        )
+        if turns.idle_timeout_ms is not None:
+            options = replace(options, proactive_s=turns.idle_timeout_ms / 1000)
+        return _with_silences(options, turns.type, turns.max_silence_s)
+
+    def close(self) -> None:
+        """End its work."""
+        self.session.close()
+        self._jobs.close()
+
+
+def _with_silences(options: AgentOptions, kind: str, max_silence_s: float | None) -> AgentOptions:
+    """When a turn ends: by silence alone (server_vad), or by what is heard (semantic_vad)."""
+    if kind == "server_vad":
+        assert max_silence_s is not None
+        end_s = min(options.end_s, max_silence_s)
+        return replace(
+            options,
+            turn_model=False,
+            hear_s=min(options.hear_s, end_s),
+            end_s=end_s,
+            silence_s=max_silence_s,
+            max_silence_s=max(max_silence_s, end_s),
+        )
+    return options if max_silence_s is None else replace(options, max_silence_s=max_silence_s)
+
+
+class AgentEngine:
+    """An agent; its mind is shared, or made for each conversation if it thinks elsewhere."""
+
+    def __init__(
+        self, persona: Persona, mind: Thinking | Callable[[], Mind], senses: Senses
+    ) -> None:
+        self.persona = persona
+        self._mind = mind
+        self._senses = senses
+
+    def converse(self, job: Job, ears: Recogniser, speaker: SpeakerEngine) -> AgentTalk:
+        """A conversation, in the name of a job. ConfigError if the models do not fit."""
+        persona, senses = self.persona, self._senses
+        mind = self._mind
+        functions = own_tools(persona.tools, knowledge=senses.knowledge)
+        parts = Parts(
+            hear=Ears(ears.listener(job)),
+            mind=SharedMind(mind, job) if isinstance(mind, Thinking) else mind(),
+            voicing=speaker.voicing(job),
+            vad=senses.vad,
+            turn=senses.turn,
+            knowledge=senses.knowledge,
+            toolbox=OwnTools(Toolbox(functions)) if functions else None,
+        )
+        base = AgentOptions(
+            instructions=persona.instructions,
+            language=persona.language if len(persona.languages) == 1 else None,
+            voice=str(speaker.voice(persona.voice)) if persona.voice else "",
+            speed=persona.speed,
+            proactive_s=persona.policy.proactive_s,
+            max_proactive=max(1, persona.policy.max_proactive),
+        )
+        jobs = ThreadJobs()
+        talk = AgentTalk(Session(parts, base, jobs=jobs), jobs, base, speaker.voice)
+        talk.greeting = persona.greeting
+        return talk
+
+    def close(self) -> None:
+        """Give the mind's memory back, after the answer that it is at."""
+        if isinstance(self._mind, Thinking):
+            self._mind.close()
+
+
+def load_agent(name: str, settings: Settings) -> AgentEngine:
+    """The usual agent, or that of a persona's file. ConfigError, StoreError or ModelError."""
+    persona = _USUAL if name == "default" else read_persona(name)
+    threads = settings.threads or usable_cores()
+    vad = SpeechModel(next(fetch("silero-vad").glob("*.onnx")))
+    turn = SmartTurn(fetch("smart-turn-v3.2"))
+    knowledge = _knowledge(persona.knowledge)
+    return AgentEngine(persona, _mind(settings, threads), Senses(vad, turn, knowledge))
+
+
+def _mind(settings: Settings, threads: int) -> Thinking | Callable[[], Mind]:
+    name = settings.mind
+    if "://" in name:
+        if not settings.mind_model:
+            raise ConfigError(f"which model of {name} is to think: name it in mind_model")
+        kind = MINDS.load("openai")
+        model, key = settings.mind_model, settings.mind_key
+        return lambda: kind.open(model, url=name, key=key)
+    kind = MINDS.load(name)
+    more = [settings.mind_model] if settings.mind_model else []
+    return Thinking(kind.open(*more, num_threads=threads))
+
+
+def _knowledge(folder: Path | None) -> tuple[Knowledge, ...]:
+    if folder is None:
+        return ()
+    from mooer.agent.knowledge.folder import open_folder
+
+    return (open_folder(folder),)

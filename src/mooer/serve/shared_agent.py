@@ -1,0 +1,127 @@
+"""The models of an agent as one conversation sees them, while many others use the same.
+
+What is asked of them waits in a fair order, and not for one who has left: by the time it has taken
+the caller who had least goes first, and of one caller the conversation that had least.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from mooer.agent.mind import Mind, Tool, ToolCall, Turn
+from mooer.serve.batcher import Batcher
+from mooer.serve.jobs import Job
+
+_POLL_S = 0.05
+_ANSWER_COST = 10.0  # of an answer, where a clause that is spoken costs its letters
+
+Piece = str | ToolCall
+
+
+class Thinking:
+    """A mind with a thread of its own, in which it writes one answer after the other."""
+
+    def __init__(self, mind: Mind) -> None:
+        self.mind = mind
+        self._batcher = Batcher[Callable[[], None], None](_run, max_batch=1, name="mind")
+
+    @property
+    def num_waiting(self) -> int:
+        """Answers that are not begun."""
+        return self._batcher.num_waiting
+
+    def submit(self, job: Job, work: Callable[[], None]) -> Callable[[], None]:
+        """Have work done when it is its turn; gives what takes it back again."""
+        futures = self._batcher.submit(job, None, [work], [_ANSWER_COST])
+        return lambda: self._batcher.withdraw(futures)
+
+    def close(self) -> None:
+        """End the thread after the answer that it is at."""
+        self._batcher.close()
+        close = getattr(self.mind, "close", None)
+        if close is not None:
+            close()
+
+
+def _run(_: object, works: Sequence[Callable[[], None]]) -> list[None]:
+    return [work() for work in works]
+
+
+@dataclass(frozen=True)
+class _Over:
+    """Nothing more is written; with an error, why."""
+
+    error: BaseException | None = None
+
+
+class SharedMind:
+    """A mind for one conversation; an answer is written as fast as it can be, read or not."""
+
+    def __init__(self, thinking: Thinking, job: Job) -> None:
+        self._thinking = thinking
+        self._job = job
+        self.hears = thinking.mind.hears
+
+    def answer(
+        self,
+        turns: Sequence[Turn],
+        *,
+        system: str,
+        tools: Sequence[Tool] = (),
+        max_tokens: int = 200,
+    ) -> Generator[Piece, None, None]:
+        """As the mind has it. StoppedError once the caller has left."""
+        writing = _Writing(self._job)
+
+        def make() -> Generator[Piece, None, None]:
+            mind = self._thinking.mind
+            return mind.answer(turns, system=system, tools=tools, max_tokens=max_tokens)
+
+        take_back = self._thinking.submit(self._job, lambda: writing.run(make))
+        try:
+            yield from writing.pieces()
+        finally:
+            writing.is_wanted = False
+            take_back()
+
+
+class _Writing:
+    """One answer between the thread that writes it and the one that reads."""
+
+    def __init__(self, job: Job) -> None:
+        self.is_wanted = True
+        self._job = job
+        self._pieces: queue.SimpleQueue[Piece | _Over] = queue.SimpleQueue()
+
+    def run(self, make: Callable[[], Generator[Piece, None, None]]) -> None:
+        """In the thread of the mind; whatever goes wrong is raised where it is read."""
+        if not self.is_wanted:
+            return
+        try:
+            with closing(make()) as found:
+                for piece in found:
+                    if not self.is_wanted:
+                        return
+                    self._job.check()
+                    self._pieces.put(piece)
+        except BaseException as error:
+            self._pieces.put(_Over(error))
+        else:
+            self._pieces.put(_Over())
+
+    def pieces(self) -> Generator[Piece, None, None]:
+        """What is written, as it comes."""
+        while True:
+            self._job.check()
+            try:
+                piece = self._pieces.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            if isinstance(piece, _Over):
+                if piece.error is not None:
+                    raise piece.error
+                return
+            yield piece
