@@ -1,9 +1,9 @@
 """A conversation kept in a folder: both sides as sound, what was said, all events, the waits.
 
-    conversation.wav   left the user, right what was heard of the agent; 16 kHz, readable at any time
-    events.jsonl       an event a line, without its sound
-    transcript.json    as `mooer.transcript` has it, speakers `user` and `agent`; also transcript.txt
-    waterfall.json     where the time of each answer went; also waterfall.png, with matplotlib
+conversation.wav   left the user, right what was heard of the agent; 16 kHz, readable at any time
+events.jsonl       an event a line, without its sound
+transcript.json    as `mooer.transcript` has it, speakers `user` and `agent`; also transcript.txt
+waterfall.json     where the time of each answer went; also waterfall.png, with matplotlib
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Recorder:
     """Writes a conversation while it is held; a context manager. OutputError if it cannot."""
 
     def __init__(self, folder: Path, *, source: str = "conversation", model: str = "") -> None:
-        self._folder = folder
+        self.folder = folder
         self._source, self._model = source, model
         self._story = Story()
         self._pending: list[Samples] = []  # [T, 2]
@@ -121,13 +121,13 @@ class Recorder:
             model=self._model,
             source=self._source,
         )
-        write_whole(self._folder / "transcript.json", transcript.to_json())
-        write_whole(self._folder / "transcript.txt", self._story.text())
+        write_whole(self.folder / "transcript.json", transcript.to_json())
+        write_whole(self.folder / "transcript.txt", self._story.text())
         falls = falls_of(self._story.events)
-        write_whole(self._folder / "waterfall.json", to_json(falls))
+        write_whole(self.folder / "waterfall.json", to_json(falls))
         if falls:
             try:
-                draw(falls, self._folder / "waterfall.png")
+                draw(falls, self.folder / "waterfall.png")
             except MissingExtra as error:
                 logger.warning("there is no waterfall.png: %s", error)
 
@@ -139,7 +139,7 @@ class Recorder:
 
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self._folder} cannot be recorded to ({error.strerror or error}): free some space, or "
+            f"{self.folder} cannot be recorded to ({error.strerror or error}): free some space, or "
             "name another folder by --record"
         )
 

@@ -115,7 +115,9 @@ def _overlap(run: Run, base: Outcome, start_s: float, end_s: float) -> Outcome:
         for event in run.events
         if isinstance(event, Flush) and event.answer == answer and event.time_s >= start_s
     ]
-    whole = any(isinstance(e, AnswerEnded) and e.answer == answer and e.is_whole for e in run.events)
+    whole = any(
+        isinstance(e, AnswerEnded) and e.answer == answer and e.is_whole for e in run.events
+    )
     if not flushed and whole and ours[-1].end_s - start_s < _LEFT_S:
         return _changed(base, is_tested=False)
     others_s = [one.start_s for one in run.stretches if one.answer != answer]

@@ -260,7 +260,7 @@ def _listen(
     segments = []
     if source.is_live:
         logger.info("listening to %s; ctrl-C ends it", source.name)
-    with _until_interrupted() as stopped, view:
+    with until_interrupted() as stopped, view:
         try:
             for event in _events(into, feed, stopped):
                 view.show(event)
@@ -304,7 +304,7 @@ def _events(
 
 
 @contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
+def until_interrupted() -> Iterator[threading.Event]:
     """Set at the first ctrl-C, so that nothing is broken off in its midst; the second breaks."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
