@@ -26,8 +26,10 @@ def manifest(folder):
 def tones(monkeypatch):
     """The only speaker there is hums."""
     monkeypatch.setitem(SPEAKERS._rows, "kokoro-82m", "tests.speak.tones:ToneSpeaker")
-    monkeypatch.setattr("mooer.infer.crew.fetch", lambda name: name)
-    monkeypatch.setattr(ToneSpeaker, "__init__", lambda self, folder: setattr(self, "said", []))
+    monkeypatch.setattr("mooer.speak.load.fetch", lambda name: name)
+    monkeypatch.setattr(
+        ToneSpeaker, "__init__", lambda self, folder, num_threads: setattr(self, "said", [])
+    )
 
 
 @pytest.fixture

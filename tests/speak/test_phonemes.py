@@ -104,9 +104,9 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pypinyin", None)
     with pytest.raises(MissingExtra, match=r"pypinyin .*mooer\[speak\]"):
         phonemes("你好", "zh")
-    from mooer.speak import espeak
+    from mooer.speak import espeak_library
 
-    espeak._library.cache_clear()
+    espeak_library.library.cache_clear()
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(MissingExtra, match=r"espeakng-loader .*mooer\[speak\]"):
         phonemes("hello", "en")

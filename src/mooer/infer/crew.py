@@ -20,8 +20,7 @@ from mooer.audio.resample import Resampler
 from mooer.audio.wave import SAMPLE_RATE_HZ, write_wave
 from mooer.data.texts import Line
 from mooer.errors import DecodeError, ModelError
-from mooer.speak import SPEAKERS, Speaker, Voice
-from mooer.store import fetch
+from mooer.speak import Speaker, Voice, load_speaker
 
 _SILENCE_S = 0.1  # before and after the speech
 _DIRECT_DB = (0.0, 12.0)  # of the sound itself over the room's
@@ -60,8 +59,7 @@ class LoadSpeaker:
 
     def __call__(self) -> Speaker:
         """Fetch the weights if need be and load them."""
-        speaker: Speaker = SPEAKERS.load(self.name)(fetch(self.name))
-        return speaker
+        return load_speaker(self.name)
 
 
 class Crew:

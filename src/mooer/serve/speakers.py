@@ -1,21 +1,17 @@
-"""A speaker that many use: one piece of text after the other, in a fair order."""
+"""A speaker that many use: one clause after the other, in a fair order."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-
-import numpy as np
 
 from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError, DecodeError, did_you_mean
 from mooer.serve.batcher import Batcher
 from mooer.serve.jobs import Job
 from mooer.serve.settings import Settings
-from mooer.speak import SPEAKERS, Speaker, Voice
-from mooer.speak.base import Samples
-from mooer.store import fetch
-from mooer.text import is_cjk
+from mooer.speak import Speaker, SpeakerVoicing, Voice, voicing_of
+from mooer.speak import load_speaker as load_by_name
+from mooer.speak.base import Samples, Stretch, TimedSpeaker
 
 # Voices that OpenAI's clients have built in: each is one of the speaker's own, by its place.
 OPENAI_VOICES: tuple[str, ...] = (
@@ -30,21 +26,19 @@ OPENAI_VOICES: tuple[str, ...] = (
     "sage",
 )
 OPENAI_VOICES += ("shimmer", "verse", "marin", "cedar")
-_SENTENCE_END = re.compile(r"(?<=[。！？!?；;…\n])|(?<=[.])(?=\s)")
-_FIRST_CHARS, _MORE_CHARS = 12, 60  # a piece is at least so long: the first, for quick sound
-_PAUSE_S = 0.25
 
 Wanted = tuple[str, str, Voice, float]  # text, language, voice, speed
+Timed = tuple[Samples, tuple[Stretch, ...]]
 
 
 class SpeakerEngine:
     """A `Speaker` behind a queue."""
 
     def __init__(self, speaker: Speaker) -> None:
-        self._speaker = speaker
+        self.speaker = speaker
         self.rate_hz = speaker.rate_hz
         self.voices = speaker.voices
-        self._batcher = Batcher[Wanted, Samples](self._say, max_batch=1, name="speaker")
+        self._batcher = Batcher[Wanted, Timed](self._say, max_batch=1, name="speaker")
 
     def voice(self, name: str) -> Voice:
         """A voice by its name, by OpenAI's, or blended. ConfigError for another."""
@@ -57,22 +51,15 @@ class SpeakerEngine:
                 raise ConfigError(f"unknown voice {part[:64]!r}: {did_you_mean(part[:64], known)}")
         return voice
 
+    def voicing(self, job: Job) -> SpeakerVoicing:
+        """What speaks for one job, each clause in that caller's turn."""
+        return voicing_of(_InTurn(self, job))
+
     def speak(self, job: Job, text: str, voice: Voice, speed: float) -> Iterator[Samples]:
-        """Samples [T] at `rate_hz` by sentences. DecodeError if there is nothing to say."""
+        """Samples [T] at `rate_hz` by clauses. DecodeError if there is nothing to say."""
         has_spoken = False
-        pause = np.zeros(int(_PAUSE_S * self.rate_hz), np.float32)
-        for piece in sentences_of(text):
-            language = "zh" if any(map(is_cjk, piece)) else "en"
-            if not any(c.isalnum() for c in piece):
-                continue
-            wanted = (piece, language, voice, speed)
-            try:
-                [samples] = self._batcher.map(job, None, [wanted], [float(len(piece))])
-            except DecodeError:
-                if not has_spoken and piece.strip() == text.strip():
-                    raise
-                continue  # signs between sentences
-            yield np.concatenate([pause, samples]) if has_spoken else samples
+        for spoken in self.voicing(job).voice([text], voice=voice, speed=speed):
+            yield spoken.samples
             has_spoken = True
         if not has_spoken:
             raise DecodeError("there is nothing to say in the text: give it words")
@@ -81,32 +68,37 @@ class SpeakerEngine:
         """End its thread."""
         self._batcher.close()
 
-    def _say(self, _: object, wanted: Sequence[Wanted]) -> list[Samples]:
-        return [
-            self._speaker.speak(text, language, voice, speed=speed)
-            for text, language, voice, speed in wanted
-        ]
+    def say(self, job: Job, wanted: Wanted) -> Timed:
+        """One clause, when it is this job's turn."""
+        [found] = self._batcher.map(job, None, [wanted], [float(len(wanted[0]))])
+        return found
+
+    def _say(self, _: object, wanted: Sequence[Wanted]) -> list[Timed]:
+        found = []
+        for text, language, voice, speed in wanted:
+            if isinstance(self.speaker, TimedSpeaker):
+                found.append(self.speaker.speak_timed(text, language, voice, speed=speed))
+            else:
+                found.append((self.speaker.speak(text, language, voice, speed=speed), ()))
+        return found
+
+
+class _InTurn:
+    """The engine's speaker as one job has it."""
+
+    def __init__(self, engine: SpeakerEngine, job: Job) -> None:
+        self._engine, self._job = engine, job
+        speaker = engine.speaker
+        self.rate_hz, self.voices = speaker.rate_hz, speaker.voices
+        self.languages = speaker.languages
+
+    def speak(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Samples:
+        return self.speak_timed(text, language, voice, speed=speed)[0]
+
+    def speak_timed(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Timed:
+        return self._engine.say(self._job, (text, language, voice, speed))
 
 
 def load_speaker(name: str, settings: Settings) -> SpeakerEngine:
     """A speaker of the catalog. StoreError or ModelError if it cannot be had."""
-    kind = SPEAKERS.load(name)
-    return SpeakerEngine(kind(fetch(name), num_threads=settings.threads or usable_cores()))
-
-
-def sentences_of(text: str) -> list[str]:
-    """A text in pieces to be spoken one after the other, cut at ends of sentences.
-
-    >>> sentences_of("Good morning to you. " + "And so on, " * 8 + "it went. Then it ended.")[0]
-    'Good morning to you.'
-    """
-    found: list[str] = []
-    held = ""
-    for part in _SENTENCE_END.split(text):
-        held += part
-        if len(held.strip()) >= (_MORE_CHARS if found else _FIRST_CHARS):
-            found.append(held.strip())
-            held = ""
-    if held.strip():
-        found.append(held.strip())
-    return found
+    return SpeakerEngine(load_by_name(name, num_threads=settings.threads or usable_cores()))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.errors import ConfigError
+from mooer.errors import ConfigError, did_you_mean
 
 Samples = NDArray[np.float32]
 
@@ -47,6 +47,16 @@ class Voice:
         return "+".join(f"{name}:{round(weight, 3)}" for name, weight in self.parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a text, from one character to before another, and when it is heard."""
+
+    start: int
+    end: int
+    start_s: float
+    end_s: float
+
+
 class Speaker(Protocol):
     """Speaks one text at a time; made once a process, and not shared between threads."""
 
@@ -60,6 +70,38 @@ class Speaker(Protocol):
         DecodeError if there is nothing to say in `text`, ConfigError for an unknown voice or
         language.
         """
+
+
+@runtime_checkable
+class TimedSpeaker(Speaker, Protocol):
+    """A speaker that knows when each word is heard."""
+
+    def speak_timed(
+        self, text: str, language: str, voice: Voice, *, speed: float = 1.0
+    ) -> tuple[Samples, tuple[Stretch, ...]]:
+        """As `speak`, and the stretches of `text` in order; none if this once it does not know."""
+
+
+def only_voice(voice: Voice, known: Sequence[str]) -> str:
+    """The name of an unblended voice. ConfigError for a blend, or a name that is not known."""
+    if len(voice.parts) > 1:
+        raise ConfigError(f"this speaker cannot blend voices, got {voice}: name one")
+    [(name, _)] = voice.parts
+    if name not in known:
+        raise ConfigError(f"unknown voice {name[:64]!r}: {did_you_mean(name[:64], known)}")
+    return name
+
+
+def check_speed(speed: float, least: float, most: float) -> None:
+    """ConfigError for a speed that the speaker does not have."""
+    if not least <= speed <= most:
+        raise ConfigError(f"speed must be {least} to {most}, not {speed}")
+
+
+def check_language(language: str, known: Sequence[str], name: str) -> None:
+    """ConfigError for a language that the speaker `name` does not speak."""
+    if language not in known:
+        raise ConfigError(f"{name} speaks {', '.join(known)}, not {language!r}")
 
 
 def blend(voices: Sequence[str], random: np.random.Generator, max_parts: int = 3) -> Voice:

@@ -1,17 +1,11 @@
-"""English to phonemes in Kokoro's alphabet, by the library espeak-ng (called through ctypes)."""
+"""English to phonemes in Kokoro's alphabet, by the library espeak-ng."""
 
 from __future__ import annotations
 
-import ctypes
 import re
-from functools import lru_cache
-from typing import Any
 
-from mooer.errors import MissingExtra, ModelError
+from mooer.speak.espeak_library import to_ipa
 
-_SYNCHRONOUS, _DONT_EXIT = 0x02, 0x8000
-_UTF8 = 1
-_IPA_WITH_TIES = 0x02 | 0x80 | ord("^") << 8
 # espeak's IPA in the alphabet of Kokoro's American English, longest first. A tie marks what
 # is one sound.
 _KOKORO = (
@@ -42,7 +36,7 @@ def phonemes_of_english(text: str) -> str:
     >>> phonemes_of_english("Good morning, it is 5 degrees")
     'ɡˈʊd mˈɔɹnɪŋ ɪT ɪz fˈIv dᵻɡɹˈiz'
     """
-    return from_espeak(" ".join(_clauses(text)))
+    return from_espeak(" ".join(to_ipa(text, tie="^")))
 
 
 def from_espeak(ipa: str) -> str:
@@ -58,40 +52,3 @@ def from_espeak(ipa: str) -> str:
     for old, new in _KOKORO[2:]:
         ipa = ipa.replace(old, new)
     return " ".join(ipa.split())
-
-
-def _clauses(text: str) -> list[str]:
-    library = _library()
-    pointer = ctypes.c_char_p(text.replace("\0", " ").encode())
-    found = []
-    while pointer.value:  # it reads one clause and moves on; at the end the pointer is NULL
-        ipa = library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, _IPA_WITH_TIES)
-        found.append((ipa or b"").decode())
-    return found
-
-
-@lru_cache(maxsize=1)
-def _library() -> Any:
-    """The library with its American voice; one a process, and not for two threads at once."""
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise MissingExtra("espeakng-loader", "speak") from error
-    path, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
-    try:
-        library = ctypes.CDLL(path)
-    except OSError as error:
-        raise ModelError(f"cannot load {path} ({error}): install espeakng-loader again") from error
-    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-    library.espeak_TextToPhonemes.argtypes = [
-        ctypes.POINTER(ctypes.c_char_p),
-        ctypes.c_int,
-        ctypes.c_int,
-    ]
-    started = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
-    if started < 0 or library.espeak_SetVoiceByName(b"en-us") != 0:
-        raise ModelError(
-            f"espeak-ng does not start with its data in {data}: install espeakng-loader again, "
-            "in a folder with a shorter path if that one is very long"
-        )
-    return library

@@ -7,21 +7,29 @@ style vectors, one a number of phonemes; a blend is their weighted mean.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mooer.errors import ConfigError, DecodeError, ModelError, did_you_mean
-from mooer.speak.base import Samples, Voice
+from mooer.speak.base import Samples, Stretch, Voice, check_language, check_speed
+from mooer.speak.onnx import SpeakingNetwork
 from mooer.speak.phonemes import LANGUAGES, phonemes, pieces
+from mooer.speak.quiet import loud_part, trimmed
+from mooer.speak.stretches import aligned
 
 RATE_HZ = 24_000
 MAX_PHONEMES = 250  # it knows 510, but hurries and drops words in long pieces
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 _PAUSE_S = 0.25  # between pieces of one text
-_MARGIN_S = 0.05  # of quiet kept at both ends
-_QUIET = 0.01
 _PAD = 0
+_DURATIONS = "/encoder/Gather_output_0"  # frames of each token, pads among them
+_FRAME_S = 600 / RATE_HZ
+
+Times = NDArray[np.float64]
 
 
 class Kokoro:
@@ -31,20 +39,14 @@ class Kokoro:
     languages = LANGUAGES
 
     def __init__(self, folder: str | Path, *, num_threads: int = 1) -> None:
-        import onnxruntime
-
         folder = Path(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+            self._network = SpeakingNetwork(
+                folder / "model.onnx", num_threads=num_threads, durations=_DURATIONS
             )
             self._vocabulary = _vocabulary(folder / "vocab.json")
             self._styles = _styles(folder)
-        except Exception as error:  # onnxruntime has no base class of its own
+        except (OSError, ValueError, KeyError, AttributeError, ModelError) as error:
             raise ModelError(
                 f"{folder} is not a usable Kokoro (model.onnx, vocab.json, *.npz): {error}"
             ) from error
@@ -52,32 +54,66 @@ class Kokoro:
 
     def speak(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Samples:
         """Samples [T] at 24 kHz, quiet cut off at both ends; long texts in pieces."""
-        if language not in LANGUAGES:
-            raise ConfigError(f"Kokoro speaks {', '.join(LANGUAGES)}, not {language!r}")
-        if not MIN_SPEED <= speed <= MAX_SPEED:
-            raise ConfigError(f"speed must be {MIN_SPEED} to {MAX_SPEED}, not {speed}")
-        spoken = "".join(c for c in phonemes(text, language) if c in self._vocabulary)
+        return self._said(text, language, voice, speed)[0]
+
+    def speak_timed(
+        self, text: str, language: str, voice: Voice, *, speed: float = 1.0
+    ) -> tuple[Samples, tuple[Stretch, ...]]:
+        """As `speak`, and its words by the lengths that the network gives to phonemes."""
+        samples, spoken, times_s = self._said(text, language, voice, speed)
+        if times_s is None:
+            return samples, ()
+        read = partial(self._phonemes, language=language)
+        return samples, aligned(text, spoken, times_s, read, language)
+
+    def _phonemes(self, text: str, language: str) -> str:
+        return "".join(c for c in phonemes(text, language) if c in self._vocabulary)
+
+    def _said(
+        self, text: str, language: str, voice: Voice, speed: float
+    ) -> tuple[Samples, str, Times | None]:
+        """Samples, phonemes, and when each of these is heard [N, 2]."""
+        check_language(language, LANGUAGES, "Kokoro")
+        check_speed(speed, MIN_SPEED, MAX_SPEED)
+        spoken = self._phonemes(text, language)
         if not any(c.isalpha() for c in spoken):
             raise DecodeError(f"there is nothing to say in {text!r}")
         pause = np.zeros(int(_PAUSE_S * RATE_HZ), np.float32)
+        parts = pieces(spoken, MAX_PHONEMES)
         said: list[Samples] = []
-        for piece in pieces(spoken, MAX_PHONEMES):
-            said += [self._say(piece, voice, speed), pause]
-        return np.concatenate(said[:-1])
+        times: list[Times] = []
+        num_samples, is_timed = 0, True
+        for part in parts:
+            samples, times_s = self._say(part, voice, speed)
+            if times_s is None:
+                is_timed = False
+            else:
+                times.append(times_s + num_samples / RATE_HZ)
+            said += [samples, pause]
+            num_samples += len(samples) + len(pause)
+        return (
+            np.concatenate(said[:-1]),
+            "".join(parts),
+            np.concatenate(times) if is_timed else None,
+        )
 
-    def _say(self, spoken: str, voice: Voice, speed: float) -> Samples:
+    def _say(self, spoken: str, voice: Voice, speed: float) -> tuple[Samples, Times | None]:
         tokens = [self._vocabulary[c] for c in spoken]
-        feed = {
-            "tokens": np.array([[_PAD, *tokens, _PAD]], np.int64),
-            "style": self._style(voice, len(tokens)),
-            "speed": np.array([speed], np.float32),
-        }
-        samples = np.asarray(self._session.run(None, feed)[0], np.float32).ravel()
-        loud = np.flatnonzero(np.abs(samples) > _QUIET)
-        if not len(loud) or not np.isfinite(samples).all():
+        samples, frames = self._network.run(
+            {
+                "tokens": np.array([[_PAD, *tokens, _PAD]], np.int64),
+                "style": self._style(voice, len(tokens)),
+                "speed": np.array([speed], np.float32),
+            }
+        )
+        if not loud_part(samples)[1]:
             raise DecodeError(f"Kokoro said nothing usable for the phonemes {spoken!r}")
-        margin = int(_MARGIN_S * RATE_HZ)
-        return samples[max(0, loud[0] - margin) : loud[-1] + margin]
+        samples, cut_s = trimmed(samples, RATE_HZ)
+        if frames is None or len(frames) != len(tokens) + 2:
+            return samples, None
+        edges_s = np.cumsum(frames)[: len(tokens) + 1] * _FRAME_S - cut_s
+        edges_s = np.clip(edges_s, 0.0, len(samples) / RATE_HZ)
+        return samples, np.stack([edges_s[:-1], edges_s[1:]], axis=1)
 
     def _style(self, voice: Voice, num_phonemes: int) -> Samples:
         style = np.zeros((1, 256), np.float32)
@@ -90,7 +126,7 @@ class Kokoro:
 
 
 def _vocabulary(path: Path) -> dict[str, int]:
-    raw = json.loads(path.read_text("utf-8"))
+    raw: Any = json.loads(path.read_text("utf-8"))
     return {str(phoneme): int(token) for phoneme, token in raw.get("vocab", raw).items()}
 
 

@@ -7,7 +7,12 @@ model, which learned it from sound; its training text had the tones of the dicti
 
 from __future__ import annotations
 
+import re
+
 from mooer.errors import MissingExtra
+from mooer.text import CJK
+
+_HAN = re.compile(f"[{CJK}]+")
 
 _INITIALS = {
     **{letter: letter for letter in "flmns"},
@@ -56,6 +61,23 @@ def phonemes_of_han(text: str) -> str:
         )
         words.append("".join(phonemes_of_syllable(syllable) for syllable in syllables))
     return " ".join(filter(None, words))
+
+
+def in_pinyin(text: str) -> str:
+    """`text` with its Chinese characters as one without Chinese reads them.
+
+    >>> in_pinyin("in 北京, at 7")
+    'in  bei jing , at 7'
+    """
+    return _HAN.sub(lambda han: f" {' '.join(_lazy_pinyin(han[0]))} ", text)
+
+
+def _lazy_pinyin(han: str) -> list[str]:
+    try:
+        from pypinyin import lazy_pinyin
+    except ImportError as error:
+        raise MissingExtra("pypinyin", "speak") from error
+    return list(lazy_pinyin(han, errors="ignore"))
 
 
 def phonemes_of_syllable(pinyin: str) -> str:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 
+from mooer.speak.measures import MEASURES, SYMBOL
+
 _DIGITS = "零一二三四五六七八九"
 _PLACES = ("", "十", "百", "千")
 _GROUPS = ("", "万", "亿", "万亿")
-_MEASURES = "个位只条张本次件家种名块瓶杯辆座台间层双头天年周岁点分倍"  # 两个, but 二十, 第二
+# What is counted by 两: 两个, but 二十, 第二.
+_COUNTED = "(?:[个位只条张本次件家种名块瓶杯辆座台间层双头天年周岁点分倍元米秒万亿]|小时|公里)"
 _NUMBER = r"\d+(?:\.\d+)?"
+_SIGNS = {"×": "乘", "*": "乘", "÷": "除以", "+": "加", "=": "等于", ">": "大于", "<": "小于"}
+_SIGN = "[" + re.escape("".join(_SIGNS)) + "]"
+_LEADS = {"~": "约", "≈": "约", "±": "正负"}
+_POWERS = {"2": "平方", "3": "立方"}
 _CURRENCIES = {"¥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
 
 
@@ -76,36 +83,100 @@ def _read(number: str) -> str:
 
 
 def _time(match: re.Match[str]) -> str:
-    hour, minute = match[1], match[2]
-    if minute == "00":
-        return f"{_read(hour.lstrip('0') or '0')}点"
-    lead = _DIGITS[0] if minute[0] == "0" else ""
-    return f"{_read(hour.lstrip('0') or '0')}点{lead}{read_integer(minute)}分"
+    """8:05, or 12:30:45."""
+    hour, minute, second = match[1], match[2], match[3]
+    said = "两点" if int(hour) == 2 else f"{read_integer(hour)}点"
+    if minute != "00" or second:
+        said += (_DIGITS[0] if minute[0] == "0" else "") + f"{read_integer(minute)}分"
+    return said + (f"{read_integer(second)}秒" if second else "")
+
+
+def _times(match: re.Match[str]) -> str:
+    return "到".join(_TIME.sub(_time, time) for time in re.split("[-~–—]", match[0]))
+
+
+def _date(match: re.Match[str]) -> str:
+    year, _, month, day = match.groups()
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
+        return match[0]
+    return f"{read_digits(year)}年{read_integer(month)}月{read_integer(day)}日"
 
 
 def _temperature(match: re.Match[str]) -> str:
     return f"{'零下' if match[1] else ''}{_read(match[2])}摄氏度"
 
 
-_FREE = r"(?<![A-Za-z\d.])"  # not inside a word or a longer number
-_RULES = (
-    (re.compile(rf"{_FREE}(\d{{2,4}})(?=年)"), lambda m: _year(m[1])),
-    (re.compile(rf"{_FREE}([01]?\d|2[0-4]):([0-5]\d)(?![\d:])"), _time),
-    (re.compile(rf"{_FREE}(\d+):(\d+)(?![\d:])"), lambda m: f"{_read(m[1])}比{_read(m[2])}"),
-    (re.compile(rf"{_FREE}([-−]?)({_NUMBER})\s*°C"), _temperature),
-    (re.compile(rf"{_FREE}({_NUMBER})%"), lambda m: f"百分之{_read(m[1])}"),
-    (re.compile(rf"{_FREE}(\d+)[/⁄](\d+)(?![/\d])"), lambda m: f"{_read(m[2])}分之{_read(m[1])}"),
-    (re.compile(rf"([¥$€£])\s*({_NUMBER})"), lambda m: _read(m[2]) + _CURRENCIES[m[1]]),
-    (
-        re.compile(rf"{_FREE}({_NUMBER})[-~–—]({_NUMBER})"),
-        lambda m: f"{_read(m[1])}到{_read(m[2])}",
-    ),
-    (re.compile(rf"(?<![\w.])[-−]({_NUMBER})"), lambda m: f"负{_read(m[1])}"),
-    (re.compile(rf"(?<![A-Za-z\d.第])2(?=[{_MEASURES}])"), lambda m: "两"),
-    (re.compile(rf"{_FREE}({_NUMBER})"), lambda m: _read(m[1])),
-)
+def _money(match: re.Match[str]) -> str:
+    sign, amount, scale = match.groups(default="")
+    return _read(amount) + _SCALES.get(scale.strip().lower(), scale) + _CURRENCIES[sign]
+
+
+def _measure(match: re.Match[str]) -> str:
+    amount = "两" if match[1] == "2" else _read(match[1])
+    return amount + MEASURES[match[2]][0]
+
+
+def _telephone(match: re.Match[str]) -> str:
+    return "".join(read_digits(group) for group in re.findall(r"\d+", match[0]))
 
 
 def _year(digits: str) -> str:
     # 2024年 is a year and read by digits; 30年 is a length of time.
     return read_digits(digits) if len(digits) == 4 and digits[0] in "12" else _read(digits)
+
+
+_FREE = r"(?<![A-Za-z\d.])"  # not inside a word or a longer number
+_TO = "[-~–—]"
+_CLOCK = r"(?:[01]?\d|2[0-4]):[0-5]\d"
+_TIME = re.compile(rf"{_FREE}([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?![\d:])")
+_SCALES = {"thousand": "千", "million": "百万", "billion": "十亿", "trillion": "万亿"}
+_SCALE = rf"(?:[万亿]|\s(?:{'|'.join(_SCALES)})\b)"
+# What stands behind these is no amount, and is read by digits.
+_NAMED = "电话|手机|热线|拨打|号码|密码|验证码|尾号|编号|工号|学号|邮编"
+_RULES = (
+    (re.compile(rf"{_FREE}(\d{{4}})([-/.])(\d\d?)\2(\d\d?)(?![\d.])"), _date),
+    (
+        re.compile(rf"{_FREE}(\d{{4}}){_TO}(\d{{4}})(?=年)"),
+        lambda m: f"{_year(m[1])}到{_year(m[2])}",
+    ),
+    (re.compile(rf"{_FREE}(\d{{2,4}})(?=年)"), lambda m: _year(m[1])),
+    (re.compile(rf"{_FREE}{_CLOCK}{_TO}{_CLOCK}(?![\d:])"), _times),
+    (_TIME, _time),
+    (re.compile(rf"{_FREE}(\d+):(\d+)(?![\d:])"), lambda m: f"{_read(m[1])}比{_read(m[2])}"),
+    (re.compile(rf"{_FREE}([-−]?)({_NUMBER})\s*°C"), _temperature),
+    (
+        re.compile(rf"{_FREE}({_NUMBER})%?{_TO}({_NUMBER})%"),
+        lambda m: f"百分之{_read(m[1])}到百分之{_read(m[2])}",
+    ),
+    (re.compile(rf"{_FREE}({_NUMBER})%"), lambda m: f"百分之{_read(m[1])}"),
+    (
+        re.compile(rf"{_FREE}({_NUMBER}){_TO}({_NUMBER})\s?({SYMBOL})"),
+        lambda m: f"{_read(m[1])}到{_read(m[2])}{MEASURES[m[3]][0]}",
+    ),
+    (re.compile(rf"{_FREE}({_NUMBER})\s?({SYMBOL})"), _measure),
+    (re.compile(rf"(?<=元)/({SYMBOL})"), lambda m: f"每{MEASURES[m[1]][0]}"),
+    (re.compile("(?<=元)/(?=[个人天月年次])"), lambda m: "每"),
+    (
+        re.compile(
+            r"(?<![\w.-])(?:0\d{2,3}-\d{7,8}|[48]00-\d{3}-\d{4}|1\d{2}-\d{4}-\d{4})(?![\d-])"
+        ),
+        _telephone,
+    ),
+    (
+        re.compile(rf"((?:{_NAMED})(?:是|为|：|:)?\s?)(\d{{3,}})(?![\d.%万亿])"),
+        lambda m: m[1] + read_digits(m[2]),
+    ),
+    (re.compile(rf"{_FREE}(\d{{3,4}})(?=[号]?室)"), lambda m: read_digits(m[1])),
+    (re.compile(rf"{_FREE}(\d+)[/⁄](\d+)(?![/\d])"), lambda m: f"{_read(m[2])}分之{_read(m[1])}"),
+    (re.compile(rf"([¥$€£])\s*({_NUMBER})({_SCALE})?", re.IGNORECASE), _money),
+    (
+        re.compile(rf"{_FREE}({_NUMBER}){_TO}({_NUMBER})(?=({_COUNTED})?)"),
+        lambda m: f"{_read(m[1])}到{'两' if m[2] == '2' and m[3] else _read(m[2])}",
+    ),
+    (re.compile(rf"{_FREE}({_NUMBER})\^([23])"), lambda m: f"{_read(m[1])}的{_POWERS[m[2]]}"),
+    (re.compile(rf"(?<=[\d\s])({_SIGN})(?=\s?\d)"), lambda m: _SIGNS[m[1]]),
+    (re.compile(r"(?<![\w.])([~≈±])(?=\d)"), lambda m: _LEADS[m[1]]),
+    (re.compile(rf"(?<![\w.])[-−]({_NUMBER})"), lambda m: f"负{_read(m[1])}"),
+    (re.compile(rf"(?<![A-Za-z\d.第])2(?={_COUNTED})"), lambda m: "两"),
+    (re.compile(rf"{_FREE}({_NUMBER})"), lambda m: _read(m[1])),
+)

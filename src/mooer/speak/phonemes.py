@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from mooer.speak.english_reading import read_english
 from mooer.speak.espeak import phonemes_of_english
 from mooer.speak.mandarin import phonemes_of_han
 from mooer.speak.numerals import read_numerals
@@ -17,14 +18,11 @@ _HAN = re.compile("([\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+)")
 # What becomes a pause. A full stop or comma inside a number or a name (3.5, U.S.) is none, nor
 # is one after a title; espeak reads those itself.
 _TITLES = "".join(rf"(?<!\b{title})" for title in ("Mr", "Mrs", "Ms", "Dr", "St"))
-_PAUSE = re.compile(rf"(\.{{2,}}|[;!?…—()\"“”]|:(?!\d)|{_TITLES}\.(?![\w.])|,(?!\d))")
-_AMOUNT = re.compile(
-    r"([$€£])\s?(\d[\d,]*)(\.\d+)?(\s(?:thousand|million|billion|trillion))?", re.IGNORECASE
-)
-_CURRENCIES = {"$": "dollars", "€": "euros", "£": "pounds"}
+PAUSE = re.compile(rf"(\.{{2,}}|[;!?…—()\"“”]|:(?!\d)|{_TITLES}\.(?![\w.])|,(?!\d))")
 _WRITTEN = {
     **{"。": ". ", "、": ", ", "《": "“", "》": "”", "「": "“", "」": "”", "『": "“", "』": "”"},
     **{"【": "“", "】": "”", "«": "“", "»": "”", "’": "'", "‘": "'", "–": "-"},
+    **{"²": "^2", "³": "^3"},  # which would else become digits
 }
 _SPEAKABLE = re.compile(r"[^\W_]|[$€£%&@#+=]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
@@ -40,10 +38,8 @@ def phonemes(text: str, language: str) -> str:
     >>> phonemes("我用Python写代码。", "zh")
     'wo↓ jʊ↘ŋ pˈIθən ɕje↓ tai↘ ma↓.'
     """
-    text = "".join(_WRITTEN.get(c, c) for c in text).replace("…", " … ")
-    text = unicodedata.normalize("NFKC", text.replace("…", "\0")).replace("\0", "…")
-    if language == "zh":
-        text = read_numerals(to_simplified(text))
+    text = with_plain_marks(text)
+    text = read_numerals(to_simplified(text)) if language == "zh" else read_english(text)
     spoken = []
     for i, run in enumerate(_HAN.split(text)):
         spoken.append(phonemes_of_han(run) if i % 2 else "".join(_pieces(run)))
@@ -53,23 +49,25 @@ def phonemes(text: str, language: str) -> str:
     return " ".join(joined.split())
 
 
+def with_plain_marks(text: str) -> str:
+    """`text` with the marks that English has, and letters and digits in their plain form.
+
+    >>> with_plain_marks("「ＡＢＣ」、１２３。")
+    '“ABC”, 123. '
+    """
+    text = "".join(_WRITTEN.get(c, c) for c in text).replace("…", " … ")
+    return unicodedata.normalize("NFKC", text.replace("…", "\0")).replace("\0", "…")
+
+
 def _pieces(run: str) -> Iterator[str]:
     """Phonemes and pauses of text without Han characters."""
-    for i, piece in enumerate(_PAUSE.split(run)):
+    for i, piece in enumerate(PAUSE.split(run)):
         if i % 2:
             yield "…" if piece.startswith("..") else piece
         elif _SPEAKABLE.search(piece):
-            yield f" {phonemes_of_english(_AMOUNT.sub(_amount, piece))} "
+            yield f" {phonemes_of_english(piece)} "
         elif piece.isspace():
             yield " "
-
-
-def _amount(match: re.Match[str]) -> str:
-    """The currency after the number, where it is spoken."""
-    sign, whole, decimals, scale = match.groups(default="")
-    if scale or len(decimals) != 3:
-        return f"{whole}{decimals}{scale} {_CURRENCIES[sign]}"
-    return f"{whole} {_CURRENCIES[sign]} {decimals[1:]}"
 
 
 def pieces(spoken: str, max_length: int) -> list[str]:

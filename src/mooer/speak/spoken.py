@@ -13,7 +13,7 @@ from mooer.speak.base import Samples, Voice
 class SpokenWord:
     """A word, or a Chinese character, and when it is heard."""
 
-    text: str
+    text: str  # with what is written around it: the words of a clause, joined, are its text
     start_s: float  # from the beginning of its clause
     end_s: float
 
@@ -22,7 +22,7 @@ class SpokenWord:
 class Spoken:
     """A clause as sound."""
 
-    text: str
+    text: str  # as it was written: the clauses of a text, joined, are that text
     samples: Samples  # [T] at `rate_hz`, in [-1, 1]
     rate_hz: int
     words: tuple[SpokenWord, ...] = ()  # of all its text, in order

@@ -10,6 +10,7 @@ from mooer.text.normalizer import (
     word_tokens,
 )
 from mooer.text.scripts import (
+    CJK,
     display_width,
     is_cjk,
     is_wide,
@@ -23,6 +24,7 @@ from mooer.text.written import to_written
 
 __all__ = [
     "CHARACTER_LANGUAGES",
+    "CJK",
     "LANGUAGES",
     "Normalizer",
     "character_tokens",

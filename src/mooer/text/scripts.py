@@ -23,7 +23,8 @@ _CJK_MARKS = (
     "\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 )
 
-_CJK = re.compile(f"[{_HAN}{_KANA}{_BOPOMOFO}]")
+CJK = f"{_HAN}{_KANA}{_BOPOMOFO}"  # between the brackets of a regular expression
+_CJK = re.compile(f"[{CJK}]")
 _CJK_MARK = re.compile(f"[{_CJK_MARKS}]")
 _UNSPACED = re.compile(f"[{_HAN}{_KANA}{_BOPOMOFO}{_SOUTH_EAST}]")
 # A piece that opens like this ends a sentence begun in the piece before it: no space between.

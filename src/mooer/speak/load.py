@@ -1,0 +1,34 @@
+"""A speaker by its name, or by the address of a server."""
+
+from __future__ import annotations
+
+from mooer.registry import Table
+from mooer.speak.base import Speaker
+from mooer.store import catalog, fetch
+
+SPEAKERS = Table(
+    "speaker",
+    {
+        "kokoro-82m": "mooer.speak.kokoro:Kokoro",
+        "piper-joe": "mooer.speak.piper:Piper",
+        "espeak": "mooer.speak.espeak_speaker:Espeak",
+    },
+)
+
+
+def load_speaker(name: str, *, num_threads: int = 1, key: str = "") -> Speaker:
+    """A speaker of `SPEAKERS`, its weights fetched if need be; or a server, at http…/v1#model.
+
+    ConfigError for an unknown name, StoreError or ModelError if it cannot be had. `key` is for a
+    server.
+    """
+    if name.startswith(("http://", "https://")):
+        from mooer.speak.http import SpeechServer
+
+        return SpeechServer(name, key=key)
+    kind = SPEAKERS.load(name)
+    if name in catalog():
+        speaker: Speaker = kind(fetch(name), num_threads=num_threads)
+    else:
+        speaker = kind(num_threads=num_threads)
+    return speaker
