@@ -13,7 +13,7 @@ from mooer.audio.features import load_cmvn
 from mooer.engines.onnx import open_session
 from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.errors import ConfigError, ModelError
-from mooer.export.onnx_file import Graph
+from mooer.engines.onnx_file import Graph
 from mooer.export.sense_voice import export_onnx, write_onnx
 from mooer.models.funasr_folder import ONNX, QUANTISED, network_file, read_frontend
 from mooer.models.released import inspect
@@ -405,7 +405,7 @@ def test_files_of_other_exporters_are_taken_and_other_networks_refused(tmp_path)
 
 
 def test_a_file_that_onnx_cannot_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mooer.export.onnx_file._MAX_BYTES", 1000)
+    monkeypatch.setattr("mooer.engines.onnx_file._MAX_BYTES", 1000)
     with pytest.raises(ModelError, match=r"an ONNX file holds 1000"):
         write_onnx(golden_network(), tmp_path / ONNX)
     assert not (tmp_path / ONNX).exists()

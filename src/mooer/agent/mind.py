@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mooer.agent.events import Source
+
 Samples = NDArray[np.float32]
 
 
@@ -59,5 +61,16 @@ class Mind(Protocol):
         """The answer to the last turn, in pieces of text as it is written; closing it stops it.
 
         AgentError in one sentence if it cannot be had; DecodeError if it does not fit.
+        """
+        ...
+
+
+class Knowledge(Protocol):
+    """Where something is looked up: a folder of the user's, the web; from any thread."""
+
+    def search(self, text: str, num: int) -> list[Source]:
+        """The `num` best sources at most for what was said, the best first; [] if none fits.
+
+        AgentError in one sentence if it cannot be asked.
         """
         ...

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mooer.engines.onnx_file import Graph
 from mooer.errors import ConfigError, did_you_mean
-from mooer.export.onnx_file import Graph
 from mooer.export.quantise import in_columns
 from mooer.models.encoders.sanm import Block, SanmEncoder
 

@@ -77,15 +77,19 @@ class Graph:
 
         ModelError if it is more than an ONNX file holds (2 GiB).
         """
+        write_whole(path, self.encode(notes, name=str(path)))
+
+    def encode(self, notes: Mapping[str, str] | None = None, *, name: str = "the model") -> bytes:
+        """What a file would hold, which onnxruntime opens as well; otherwise as `write`."""
         graph = [*self._nodes, *_text(2, "mooer"), *self._constants, *self._inputs, *self._outputs]
         model = [*_number(1, _IR), *_text(2, "mooer"), *_message(7, graph)]
         for domain, opset in _OPSETS.items():
             model += _message(8, [*_text(1, domain), *_number(2, opset)])
-        for name, value in (notes or {}).items():
-            model += _message(14, [*_text(1, name), *_text(2, value)])
+        for key, value in (notes or {}).items():
+            model += _message(14, [*_text(1, key), *_text(2, value)])
         if (size := _size(model)) > _MAX_BYTES:
-            raise ModelError(f"{path} would have {size} bytes, but an ONNX file holds {_MAX_BYTES}")
-        write_whole(path, b"".join(model))
+            raise ModelError(f"{name} would have {size} bytes, but an ONNX file holds {_MAX_BYTES}")
+        return b"".join(model)
 
     def _name(self, letter: str) -> str:
         self._num += 1

@@ -1,0 +1,16 @@
+"""What answers: minds by name."""
+
+from __future__ import annotations
+
+from mooer.registry import Table
+
+MINDS = Table(
+    "mind",
+    {
+        "embedded": "mooer.agent.minds.embedded:Embedded",
+        "mini": "mooer.agent.minds.heard:Heard",
+        "openai": "mooer.agent.minds.endpoint:Endpoint",
+    },
+)
+
+__all__ = ["MINDS"]

@@ -1,0 +1,112 @@
+"""The mind that comes with mooer: a small LLM on llama.cpp, Qwen2.5 by default."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+from mooer.agent.mind import Tool, ToolCall, Turn
+from mooer.agent.minds.calls import as_text, parsed
+from mooer.agent.minds.history import fitting, num_tokens
+from mooer.agent.minds.spoken_text import spoken_text, without_loops
+from mooer.agent.minds.wording import language_of, spoken, with_tools
+from mooer.engines.llm import LLM
+from mooer.errors import AgentError, DecodeError
+from mooer.store import fetch
+from mooer.tasks.prompts import Message
+
+NAME = "qwen2.5-0.5b"
+CONTEXT_TOKENS = 4096
+_RESPONSE = ("<tool_response>\n", "\n</tool_response>")
+
+
+class Chats(Protocol):
+    """What the mind asks of a language model; `mooer.engines.llm.LLM` does."""
+
+    context_tokens: int
+
+    def chat(self, messages: Sequence[Message], *, max_tokens: int) -> Generator[str, None, None]:
+        """The answer to a conversation; DecodeError if it does not fit."""
+        ...
+
+
+class Embedded:
+    """Answers by a language model in this process."""
+
+    hears = False
+
+    def __init__(self, llm: Chats) -> None:
+        self._llm = llm
+
+    @classmethod
+    def open(cls, model: str = NAME, *, num_threads: int | None = None) -> Embedded:
+        """The mind of a model of the catalog, or of a GGUF file; fetched if need be.
+
+        StoreError if it cannot be had, ModelError if it is none.
+        """
+        path = Path(model).expanduser()
+        found = path if path.exists() else fetch(model)
+        return cls(LLM(found, num_threads=num_threads, context_tokens=CONTEXT_TOKENS))
+
+    def answer(
+        self,
+        turns: Sequence[Turn],
+        *,
+        system: str,
+        tools: Sequence[Tool] = (),
+        max_tokens: int = 200,
+    ) -> Generator[str | ToolCall, None, None]:
+        """The answer to the last turn; the oldest turns that do not fit are left out.
+
+        AgentError if there is nothing to answer; DecodeError if the last turn alone does not fit.
+        """
+        if not turns:
+            raise AgentError("there is no turn to answer: say something first")
+        prompt = with_tools(spoken(system, language_of(turns)), tools)
+        names = {tool.name for tool in tools}
+        num_calls = sum(len(turn.calls) for turn in turns)
+        with closing(self._pieces(turns, prompt, max_tokens)) as pieces:
+            calls = parsed(pieces, names, start=num_calls)
+            with closing(without_loops(spoken_text(calls))) as answer:
+                yield from answer
+
+    def _pieces(
+        self, turns: Sequence[Turn], prompt: str, max_tokens: int
+    ) -> Generator[str, None, None]:
+        room = self._llm.context_tokens - max_tokens - num_tokens(prompt) - 16
+        num_left_out, has_begun = 0, False
+        while True:
+            num_left_out, shown = fitting(turns, room, first=num_left_out)
+            messages = [Message("system", prompt), *_messages(shown)]
+            try:
+                with closing(self._llm.chat(messages, max_tokens=max_tokens)) as pieces:
+                    for piece in pieces:
+                        has_begun = True
+                        yield piece
+                return
+            except DecodeError:
+                # The lengths were estimated: a prompt that was refused is tried with less.
+                if has_begun or len(shown) == 1:
+                    raise
+                num_left_out += 1
+
+
+def _messages(turns: Iterable[Turn]) -> list[Message]:
+    """Turns as Qwen's template has them; results of tools are told by the user."""
+    found: list[Message] = []
+    for turn in turns:
+        text = turn.text.encode(errors="replace").decode()
+        if turn.role == "tool":
+            text = text.join(_RESPONSE)
+        elif turn.calls:
+            text = f"{text}\n{as_text(turn.calls)}".strip()
+        elif turn.role == "assistant" and turn.is_cut:
+            text += "…"
+        role = "assistant" if turn.role == "assistant" else "user"
+        if found and found[-1].role == role:
+            found[-1] = Message(found[-1].role, f"{found[-1].content}\n{text}")
+        elif text.strip():
+            found.append(Message("assistant" if role == "assistant" else "user", text))
+    return found
