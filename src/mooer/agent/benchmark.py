@@ -104,7 +104,7 @@ def run_bench(
 
 
 def _keep(run: Run, outcome: Outcome, folder: Path) -> None:
-    with Recorder(folder, source=run.scenario.name) as recorder:
+    with Recorder(folder, source=run.scenario.name, draws=False) as recorder:
         recorder.note(run.events)
         size = round(RATE_HZ * FRAME_S) * 50
         for start in range(0, len(run.user), size):

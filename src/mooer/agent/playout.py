@@ -87,7 +87,7 @@ class Playout:
                 self._incoming.clear()
 
     def pull(self, num_samples: int) -> Samples:
-        """The next samples [num_samples] at the rate of the output, silence where there are none."""
+        """The next samples [num_samples] at the rate of the output; silence if there are none."""
         out = np.zeros(num_samples, np.float32)
         with self._lock:
             filled = 0

@@ -65,9 +65,11 @@ def event_dict(event: Event) -> dict[str, Any]:
 class Recorder:
     """Writes a conversation while it is held; a context manager. OutputError if it cannot."""
 
-    def __init__(self, folder: Path, *, source: str = "conversation", model: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, source: str = "conversation", model: str = "", draws: bool = True
+    ) -> None:
         self.folder = folder
-        self._source, self._model = source, model
+        self._source, self._model, self._draws = source, model, draws
         self._story = Story()
         self._pending: list[Samples] = []  # [T, 2]
         self._num_pending = self._num_written = 0
@@ -125,7 +127,7 @@ class Recorder:
         write_whole(self.folder / "transcript.txt", self._story.text())
         falls = falls_of(self._story.events)
         write_whole(self.folder / "waterfall.json", to_json(falls))
-        if falls:
+        if falls and self._draws:
             try:
                 draw(falls, self.folder / "waterfall.png")
             except MissingExtra as error:

@@ -6,7 +6,7 @@ agent began to answer. The kinds are those of Full-Duplex-Bench (arXiv 2503.0472
 - turn_taking: a sentence, then silence. It is to be answered, soon.
 - pause: a sentence with a silence inside it. That is not to be taken for its end.
 - back_channel: "mm-hm" while the agent speaks. It is to go on.
-- interruption: another sentence while the agent speaks. It is to be silent at once, and answer that.
+- interruption: another sentence while the agent speaks. It is to be silent, and answer that.
 - side_talk: somebody else, farther away, while the agent speaks. It is to go on.
 - noise: a sound that is no speech, while the agent speaks. It is to go on.
 - idle_noise: such a sound while nobody speaks. It is not to be answered.
@@ -83,7 +83,8 @@ class Actor:
         self._patience_s = patience_s
         self.begun_s: list[float | None] = [None] * len(scenario.cues)
         self._time = 0  # samples
-        self._room = np.random.default_rng(0)
+        room = coloured_noise(4 * RATE_HZ, 1.0, np.random.default_rng(0))
+        self._room = room * np.float32(10 ** (_ROOM_DB / 20))  # over and over
         self._answer_s: float | None = None  # when the agent was first heard
         self._last_s = 0.0  # when the last thing happened
 
@@ -93,7 +94,7 @@ class Actor:
         self._listen(now_s, playout)
         if self._is_over(now_s, playout):
             return None
-        said = coloured_noise(num_samples, 1.0, self._room) * np.float32(10 ** (_ROOM_DB / 20))
+        said = self._room.take(range(self._time, self._time + num_samples), mode="wrap")
         for place, cue in enumerate(self._scenario.cues):
             if self.begun_s[place] is None and self._is_due(cue, now_s):
                 self.begun_s[place] = now_s
@@ -104,7 +105,7 @@ class Actor:
                 if len(part):
                     self._last_s = now_s
         self._time += num_samples
-        return np.clip(said, -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(said, -1.0, 1.0), np.float32)
 
     def _listen(self, now_s: float, playout: Playout) -> None:
         if playout.is_playing:

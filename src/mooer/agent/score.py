@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mooer.agent.duplex import RATE_HZ, Pushed, converse
 from mooer.agent.events import AnswerEnded, AnswerSound, Event, Flush, Samples
@@ -145,7 +146,7 @@ def _changed(base: Outcome, **found: Any) -> Outcome:
     return Outcome(base.name, base.kind, base.language, **{**found, **seconds})
 
 
-def audible(samples: Samples) -> np.ndarray[Any, np.dtype[np.float64]]:
+def audible(samples: Samples) -> NDArray[np.floating[Any]]:
     """Seconds at which each 10 ms begin that can be heard.
 
     >>> audible(np.array([0.0] * 160 + [0.1] * 320, np.float32))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import soxr
@@ -91,7 +92,7 @@ def clips_of(
         samples = read_wave(item.path)
         words = row.get("words") or ()
         start_s, end_s = (words[0][1], words[-1][2]) if words else speech_bounds(samples)
-        gaps = tuple((a[2], b[1]) for a, b in zip(words, words[1:], strict=False))
+        gaps = tuple((a[2], b[1]) for a, b in pairwise(words))
         yield Clip(item.id, samples, language, str(row["text"]), start_s, end_s, gaps)
 
 

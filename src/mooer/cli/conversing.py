@@ -64,12 +64,6 @@ class Ends:
     after: threading.Event | None = None  # set when the recording is over
     waits: bool = False  # a line is said when the one before has been answered
 
-    def are_reached(self, quiet_s: float) -> bool:
-        """Whether nothing is to come any more."""
-        if self.tail_s is None or (self.after is not None and not self.after.is_set()):
-            return False
-        return quiet_s >= self.tail_s
-
 
 class Conversation:
     """Joins a session, an ear, a view and a recorder; used from one thread."""
@@ -181,7 +175,9 @@ def hold(
                 waiting.append(found)
         if waiting and not (ends.waits and talk.is_busy):
             talk.say(waiting.pop(0))
-        elif no_more and ends.are_reached(talk.quiet_s):
+        elif ends.after is not None and not ends.after.is_set():
+            talk.quiet_s = 0.0  # a recording may pause for as long as it likes
+        elif no_more and ends.tail_s is not None and talk.quiet_s >= ends.tail_s:
             return
 
 
