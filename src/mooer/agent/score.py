@@ -62,9 +62,9 @@ class Outcome:
     pause_s: float | None = None  # how long it was silent before it went on
 
 
-def perform(session: Pushed, scenario: Scenario) -> Run:
+def perform(session: Pushed, scenario: Scenario, actor: Actor | None = None) -> Run:
     """Play a scenario to a session, faster than life if its jobs are virtual."""
-    actor, playout = Actor(scenario), Playout(RATE_HZ)
+    actor, playout = actor or Actor(scenario), Playout(RATE_HZ)
     events: list[Event] = []
     user, agent = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for frame in converse(session, actor, playout):
