@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mooer.agent.events import Source
 from mooer.agent.mind import Mind, Tool
+from mooer.audio.vad import SpeechProbability
 from mooer.speak.spoken import Voicing
 
 Samples = NDArray[np.float32]
@@ -35,18 +36,6 @@ class Hear(Protocol):
         `language` is None where it is not known. What is not final is shown, and then heard again
         with more sound: it may be done in haste. A MooerError if it cannot be heard.
         """
-        ...
-
-
-class SpeechProbability(Protocol):
-    """What `audio.vad.SpeechModel` is to a session."""
-
-    def start(self) -> Any:
-        """State of a stream that has not begun."""
-        ...
-
-    def step(self, frames: Samples, state: Any) -> tuple[Samples, Any]:
-        """Probabilities [N] of frames [N, 512] at 16 kHz, and the state after them."""
         ...
 
 

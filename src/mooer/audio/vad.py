@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,18 @@ class Span:
     def end_sample(self) -> int:
         """First sample after it."""
         return self.start_sample + len(self.samples)
+
+
+class SpeechProbability(Protocol):
+    """What tells how probably frames are speech: `SpeechModel`, or what stands in for it."""
+
+    def start(self) -> Any:
+        """State of a stream that has not begun."""
+        ...
+
+    def step(self, frames: Samples, state: Any) -> tuple[Samples, Any]:
+        """Probabilities [N] of frames [N, 512] at 16 kHz, and the state after them."""
+        ...
 
 
 class SpeechModel:
@@ -95,7 +108,7 @@ class _State:
 class SpeechStream:
     """Speech probabilities of samples that come in pieces of any length."""
 
-    def __init__(self, model: SpeechModel) -> None:
+    def __init__(self, model: SpeechProbability) -> None:
         self._model = model
         self._state = model.start()
         self._rest = np.zeros(0, np.float32)
