@@ -30,24 +30,8 @@ from serve import client_of, numbers_of
 
 Args = argparse.Namespace
 
-WORDS = [
-    "elephant",
-    "banana",
-    "mountain",
-    "orange",
-    "window",
-    "guitar",
-    "hospital",
-    "dragon",
-    "umbrella",
-    "tomato",
-    "airplane",
-    "kitchen",
-    "computer",
-    "garden",
-    "dolphin",
-    "pyramid",
-]
+WORDS = ["elephant", "banana", "mountain", "orange", "window", "guitar", "hospital", "dragon"]
+WORDS += ["umbrella", "tomato", "airplane", "kitchen", "computer", "garden", "dolphin", "pyramid"]
 RATE_HZ = 24_000
 _FRAME_S = 0.1
 _PAUSE_S = (4.0, 12.0)  # between turns of one conversation

@@ -44,6 +44,10 @@ class Parrot:
         self._played = {}
         self._stopped = None
 
+    @property
+    def is_quiet(self):
+        return not self._is_open and self._answer_at is None and self._playing is None
+
     def push(self, samples):
         self.time_s += len(samples) / 16_000
         seconds = len(samples) / 16_000

@@ -47,3 +47,17 @@ def test_blocks_of_any_length_give_the_same_sound():
     blocks = [whole[:100], whole[100:101], whole[101:9000], whole[9000:]]
     said = np.concatenate([f.user for f in converse(Parrot(), Recorded(blocks, tail_s=0.1))])
     np.testing.assert_array_equal(said[: len(whole)], whole)
+
+
+def test_a_session_that_thinks_is_waited_for():
+    session, playout = Parrot(think_s=5.0, answer_s=1.0), Playout(16_000)
+    user = Recorded([tone(1.0)], tail_s=0.5, is_quiet=lambda: session.is_quiet)
+    frames = list(converse(session, user, playout))
+    assert playout.stretches[0].start_s == pytest.approx(1.0 + 0.4 + 5.0, abs=0.06)
+    assert frames[-1].time_s == pytest.approx(playout.stretches[0].end_s + 0.5, abs=0.06)
+
+
+def test_a_session_that_is_never_done_is_left_after_a_minute():
+    user = Recorded([tone(0.1)], tail_s=0.5, is_quiet=lambda: False)
+    *_, last = converse(Parrot(think_s=1000.0), user)
+    assert last.time_s == pytest.approx(60.1 + 0.5, abs=0.1)

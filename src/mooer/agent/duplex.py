@@ -6,7 +6,7 @@ from the next frame on, as by a client without a network between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from mooer.agent.playout import Playout
 RATE_HZ = 16_000
 FRAME_S = 0.02
 _PATIENCE_S = 10.0
+_MAX_TAIL_S = 60.0
 
 
 class Pushed(Protocol):
@@ -81,13 +82,24 @@ def _take(playout: Playout, events: Iterable[Event]) -> None:
 
 
 class Recorded:
-    """A recording as the user; behind it silence, until `tail_s` long nothing was answered."""
+    """A recording as the user; behind it silence, until `tail_s` long nothing was answered.
 
-    def __init__(self, blocks: Iterable[Samples], *, tail_s: float = _PATIENCE_S) -> None:
+    While a session `is_quiet` says that it is not, the silence goes on, for up to a minute.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[Samples],
+        *,
+        tail_s: float = _PATIENCE_S,
+        is_quiet: Callable[[], bool] | None = None,
+    ) -> None:
         self._blocks = iter(blocks)
+        self._is_quiet = is_quiet or (lambda: True)
         self._rest = np.zeros(0, np.float32)
         self._tail = round(tail_s * RATE_HZ)
-        self._num_quiet = 0
+        self._num_quiet = 0  # samples since the session had nothing to do
+        self._num_silent = 0  # and since nothing was played
 
     def speak(self, num_samples: int, playout: Playout) -> Samples | None:
         """The next samples of the recording, then silence."""
@@ -97,8 +109,11 @@ class Recorded:
             said, self._rest = self._rest[:num_samples], self._rest[num_samples:]
             return said
         if playout.is_playing:
+            self._num_quiet = self._num_silent = 0
+        elif not self._is_quiet() and self._num_silent < _MAX_TAIL_S * RATE_HZ:
             self._num_quiet = 0
         elif self._num_quiet >= self._tail:
             return None
         self._num_quiet += num_samples
+        self._num_silent += num_samples
         return np.zeros(num_samples, np.float32)

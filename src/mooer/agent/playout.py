@@ -83,8 +83,8 @@ class Playout:
             elif isinstance(event, AnswerEnded):
                 self._end(event.answer)
             elif isinstance(event, Flush):
-                self._queue.clear()
-                self._incoming.clear()
+                self._queue = deque(one for one in self._queue if one.answer != event.answer)
+                self._incoming.pop(event.answer, None)
 
     def pull(self, num_samples: int) -> Samples:
         """The next samples [num_samples] at the rate of the output; silence if there are none."""

@@ -34,7 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_TAIL_S = 8.0
+_TAIL_S = 2.5
 Languages = Annotated[str, typer.Option("--languages", help="With commas: zh, en.")]
 
 
@@ -92,7 +92,9 @@ def replay_to(wanted: Wanted, recording: Path, out: Path | None, *, as_json: boo
         session = agent.session(jobs)
         stack.callback(session.close)
         view: Any = stack.enter_context(JsonLines() if as_json else Lines())
-        for frame in converse(session, Recorded(_chained(first, blocks), tail_s=_TAIL_S)):
+        sound = _chained(first, blocks)
+        user = Recorded(sound, tail_s=_TAIL_S, is_quiet=lambda: session.is_quiet)
+        for frame in converse(session, user):
             for event in frame.events:
                 view.show(event)
             if recorder is not None:
