@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mooer.audio.resample import Resampler
 from mooer.errors import ConfigError, did_you_mean
 
 Samples = NDArray[np.float32]
@@ -29,6 +30,8 @@ _CODECS = {
 }
 _OPTIONS = {"flush_packets": "1"}
 _OPTIONS_OF = {"mp3": {"write_xing": "0"}, "ogg": {"page_duration": "100000"}}
+_USUAL_HZ = 24_000
+_RATES_HZ = {"opus": (8_000, 12_000, 16_000, 24_000, 48_000), "pcm": (24_000,)}
 _UNKNOWN = 0xFFFFFFFF  # a length that nobody knows yet
 
 
@@ -45,7 +48,13 @@ class Encoder(Protocol):
 
 
 def encoder_for(format: str, rate_hz: int) -> Encoder:
-    """An encoder of mono sound at `rate_hz`. ConfigError for another format."""
+    """An encoder of mono sound at `rate_hz`. ConfigError for another format.
+
+    Where a format has no such rate it is made 24 kHz: opus knows five, and pcm, which cannot tell
+    its own, is taken for that by all clients.
+    """
+    if format in _RATES_HZ and rate_hz not in _RATES_HZ[format]:
+        return _Resampled(encoder_for(format, _USUAL_HZ), Resampler(rate_hz, _USUAL_HZ))
     if format in ("wav", "pcm"):
         return _Plain(rate_hz, has_header=format == "wav")
     if format in _CODECS:
@@ -57,6 +66,22 @@ def to_pcm(samples: Samples) -> bytes:
     """Samples in [-1, 1] as 16-bit little-endian."""
     clean = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
     return np.round(np.clip(clean, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+
+
+class _Resampled:
+    """At a rate that the format has."""
+
+    def __init__(self, encoder: Encoder, resampler: Resampler) -> None:
+        self._encoder, self._resampler = encoder, resampler
+
+    def push(self, samples: Samples) -> bytes:
+        return self._push(self._resampler.push(samples))
+
+    def finish(self) -> bytes:
+        return self._push(self._resampler.flush()) + self._encoder.finish()
+
+    def _push(self, samples: Samples) -> bytes:
+        return self._encoder.push(samples) if len(samples) else b""
 
 
 class _Plain:

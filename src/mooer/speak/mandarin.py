@@ -8,6 +8,7 @@ model, which learned it from sound; its training text had the tones of the dicti
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from mooer.errors import MissingExtra
 from mooer.text import CJK
@@ -69,15 +70,25 @@ def in_pinyin(text: str) -> str:
     >>> in_pinyin("in 北京, at 7")
     'in  bei jing , at 7'
     """
-    return _HAN.sub(lambda han: f" {' '.join(_lazy_pinyin(han[0]))} ", text)
+    return _HAN.sub(lambda han: f" {' '.join(map(_toneless, syllables_of_han(han[0])))} ", text)
 
 
-def _lazy_pinyin(han: str) -> list[str]:
+def _toneless(syllable: str) -> str:
+    return syllable.rstrip("12345") if syllable.isascii() else ""
+
+
+def syllables_of_han(text: str) -> list[str]:
+    """Pinyin with its tone of every character of a run; one without a reading stays as it is.
+
+    >>> syllables_of_han("你好")
+    ['ni3', 'hao3']
+    """
     try:
-        from pypinyin import lazy_pinyin
+        from pypinyin import Style, lazy_pinyin
     except ImportError as error:
         raise MissingExtra("pypinyin", "speak") from error
-    return list(lazy_pinyin(han, errors="ignore"))
+    apart: Any = list  # so that there is one a character
+    return list(lazy_pinyin(text, style=Style.TONE3, neutral_tone_with_five=True, errors=apart))
 
 
 def phonemes_of_syllable(pinyin: str) -> str:
