@@ -24,6 +24,11 @@ _MAX_TAIL_S = 60.0
 class Pushed(Protocol):
     """What of a session a client with a microphone and a loudspeaker needs."""
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody speaks, and nothing is being answered or played."""
+        ...
+
     def push(self, samples: Samples) -> list[Event]:
         """The user's sound [T] at 16 kHz; what there is to tell."""
         ...

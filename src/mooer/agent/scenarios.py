@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from mooer.agent.duplex import RATE_HZ
+from mooer.agent.duplex import RATE_HZ, Pushed
 from mooer.agent.events import Samples
 from mooer.agent.playout import Playout
 from mooer.audio.augment import coloured_noise
@@ -40,6 +40,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 OVERLAPPING = ("back_channel", "interruption", "side_talk", "noise")  # while the agent speaks
 SCHEMA = "mooer.scenarios/1"
 _FILE = "scenarios.json"
+_MAX_S = 60.0  # after the last cue
 _ROOM_DB = -70.0  # of the noise that every room has, under full scale
 
 
@@ -72,13 +73,14 @@ class Scenario:
 
 
 class Actor:
-    """The user of a scenario; a `UserSide`.
+    """The user of a scenario; a `UserSide`, who waits while a `session` still thinks.
 
     `begun_s` tells when each cue began. One that waits for an answer that does not come, or that is
     over too soon, is never given: None.
     """
 
     def __init__(self, scenario: Scenario, *, patience_s: float = 20.0) -> None:
+        self.session: Pushed | None = None
         self._scenario = scenario
         self._patience_s = patience_s
         self.begun_s: list[float | None] = [None] * len(scenario.cues)
@@ -121,8 +123,8 @@ class Actor:
         return self._answer_s is not None and now_s >= self._answer_s + cue.delay_s
 
     def _is_over(self, now_s: float, playout: Playout) -> bool:
-        if playout.is_playing:
-            return now_s - self._time_of_last_cue() > 60.0  # one who never stops speaking
+        if playout.is_playing or (self.session is not None and not self.session.is_quiet):
+            return now_s - self._time_of_last_cue() > _MAX_S  # one who never comes to an end
         waits = None in self.begun_s
         quiet_s = now_s - self._last_s
         return quiet_s >= (self._patience_s if waits else self._scenario.tail_s)

@@ -65,6 +65,7 @@ class Outcome:
 def perform(session: Pushed, scenario: Scenario, actor: Actor | None = None) -> Run:
     """Play a scenario to a session, faster than life if its jobs are virtual."""
     actor, playout = actor or Actor(scenario), Playout(RATE_HZ)
+    actor.session = session
     events: list[Event] = []
     user, agent = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for frame in converse(session, actor, playout):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +14,9 @@ import typer
 if TYPE_CHECKING:
     from mooer.agent.events import Samples
     from mooer.agent.jobs import Jobs
-    from mooer.agent.mind import Knowledge, Mind
+    from mooer.agent.mind import Knowledge, Mind, Tool
     from mooer.agent.options import AgentOptions
-    from mooer.agent.parts import Heard
+    from mooer.agent.parts import Heard, Parts
     from mooer.agent.persona import Persona
     from mooer.agent.session import Session
     from mooer.agent.tools import Toolbox
@@ -112,7 +112,7 @@ class OwnTools:
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
-        self.tools = toolbox.tools
+        self.tools: Sequence[Tool] = toolbox.tools
 
     def call(self, name: str, arguments: str) -> str:
         """The result of a function, for the mind."""
@@ -153,6 +153,9 @@ def open_agent(wanted: Wanted) -> Agent:
     voicing = voicing_of(load_speaker(wanted.speaker, num_threads=threads, key=key))
     vad = SpeechModel(next(fetch("silero-vad").glob("*.onnx")))
     turn = SmartTurn(fetch("smart-turn-v3.2"))
+    logging.getLogger("mooer.infer").setLevel(logging.WARNING)  # the language of every turn
+    warm_up(Parts(ears, mind, voicing, vad, turn), options, is_far="://" in wanted.mind)
+    logger.info("%s and %s are ready", wanted.mind, wanted.speaker)
     names = persona.tools or (NAMES if wanted.tools else ())
     names = tuple(name for name in names if name != "search" or knowledge)
 
@@ -163,6 +166,28 @@ def open_agent(wanted: Wanted) -> Agent:
         return Session(parts, options, jobs=jobs)
 
     return Agent(f"{wanted.mind}, {wanted.speaker}", options, open_session, persona.greeting)
+
+
+def warm_up(parts: Parts, options: AgentOptions, *, is_far: bool) -> None:
+    """Use every model once: weights that are read at the first use would delay the first answer.
+
+    The beginning of all prompts is read with it. A mind that `is_far`, on a server, is not asked.
+    """
+    import numpy as np
+
+    from mooer.agent.mind import Turn
+
+    noise = np.random.default_rng(0).normal(0, 0.01, 16_000).astype(np.float32)
+    parts.hear.hear(noise, language=options.language or "en")
+    if parts.turn is not None:
+        parts.turn.complete(noise)
+    said = Turn("user", "Hello", samples=noise if parts.mind.hears else None)
+    if not is_far:
+        for _ in parts.mind.answer([said], system=options.instructions, max_tokens=1):
+            pass
+    if options.speaks:
+        for _ in parts.voicing.voice(["Hello."]):
+            pass
 
 
 def _persona(path: Path | None) -> Persona:
