@@ -198,6 +198,8 @@ class SoundCard:
         card = self
 
         class Stream:
+            active = True
+
             def __enter__(self):
                 samples = np.repeat(SOUND, 3)[:, None]
                 for start in range(0, len(samples), blocksize):

@@ -19,6 +19,7 @@ from mooer.errors import AudioError, MissingExtra, first_line
 
 BLOCK_S = 0.1
 _PATIENCE_S = 1.0
+_GONE_S = 5  # without a sample from a microphone: it is not there any more
 _AHEAD = 100  # blocks of a file that are read before they are heard
 
 Block = NDArray[Any]
@@ -106,10 +107,12 @@ def paced(
         yield block
 
 
-def played(wave: Wave, speed: float | None) -> Generator[Block, None, None]:
+def played(
+    wave: Wave, speed: float | None, *, block_s: float = BLOCK_S
+) -> Generator[Block, None, None]:
     """The blocks of a file; with a speed, paced."""
     with wave:
-        blocks = wave.blocks(BLOCK_S)
+        blocks = wave.blocks(block_s)
         yield from blocks if speed is None else paced(blocks, speed)
 
 
@@ -126,36 +129,50 @@ def raw_blocks(rate_hz: int) -> Generator[Block, None, None]:
             yield np.frombuffer(whole[: len(whole) // 2 * 2], "<i2")
 
 
+def sound_card(instead: str) -> Any:
+    """The package sounddevice; MissingExtra, or AudioError that names what to do `instead`."""
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise MissingExtra("sounddevice", "listen") from error
+    except OSError as error:
+        raise AudioError(
+            "the PortAudio library, by which the sound card is reached, is not installed "
+            f"({first_line(error)}): install it (apt install libportaudio2), or {instead}"
+        ) from error
+    return sounddevice
+
+
+def device_of(name: str | None) -> int | str | None:
+    """A number, or a part of a name, as the sound card takes it."""
+    return int(name) if name and name.isdigit() else name
+
+
 class Microphone:
     """An input of the sound card, [T] float32 at its own rate.
 
-    MissingExtra without the package sounddevice, AudioError without a sound card.
+    MissingExtra without the package sounddevice, AudioError without a sound card, which says what
+    to do `instead`.
     """
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(
+        self, device: str | None = None, *, block_s: float = BLOCK_S, instead: str = "give a FILE"
+    ) -> None:
+        self._sounddevice = sound_card(instead)
+        self._device = device_of(device)
+        self._block_s = block_s
         try:
-            import sounddevice
-        except ImportError as error:
-            raise MissingExtra("sounddevice", "listen") from error
-        except OSError as error:
-            raise AudioError(
-                "the PortAudio library, by which the microphone is heard, is not installed "
-                f"({first_line(error)}): install it (apt install libportaudio2), or give a FILE"
-            ) from error
-        self._sounddevice = sounddevice
-        self._device = int(device) if device and device.isdigit() else device
-        try:
-            found = sounddevice.query_devices(self._device, "input")
-        except (sounddevice.PortAudioError, ValueError) as error:
+            found = self._sounddevice.query_devices(self._device, "input")
+        except (self._sounddevice.PortAudioError, ValueError) as error:
             raise AudioError(
                 f"no microphone was found ({first_line(error)}): connect one, name one by "
-                "--device, or give a FILE"
+                f"--device, or {instead}"
             ) from error
         self.rate_hz = round(found["default_samplerate"])
         self.name = str(found["name"])
 
     def blocks(self) -> Generator[Block, None, None]:
-        """What is heard from now on, without end."""
+        """What is heard from now on, without end; AudioError if the microphone vanishes."""
         heard: queue.Queue[Block] = queue.Queue()
 
         def callback(indata: Block, _frames: int, _time: Any, _status: Any) -> None:
@@ -164,19 +181,27 @@ class Microphone:
         try:
             with self._sounddevice.InputStream(
                 samplerate=self.rate_hz,
-                blocksize=round(self.rate_hz * BLOCK_S),
+                blocksize=round(self.rate_hz * self._block_s),
                 device=self._device,
                 channels=1,
                 dtype="float32",
                 callback=callback,
-            ):
+            ) as stream:
+                num_missed = 0
                 while True:
                     try:
                         yield heard.get(timeout=1.0)
+                        num_missed = 0
                     except queue.Empty:  # so that one who leaves is noticed
+                        num_missed += 1
+                        if num_missed >= _GONE_S or not stream.active:
+                            raise AudioError(
+                                f"the microphone {self.name} gives no sound any more: connect it "
+                                "again, or name another by --device"
+                            ) from None
                         yield np.zeros(0, np.float32)
         except self._sounddevice.PortAudioError as error:
             raise AudioError(
                 f"the microphone {self.name} cannot be read ({first_line(error)}): let go of it "
-                "in other programs, or name another by --device"
+                "in other programs, allow this one to use it, or name another by --device"
             ) from error
