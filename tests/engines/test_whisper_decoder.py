@@ -8,7 +8,7 @@ import torch
 from tests.models.test_encoder_whisper import THEIRS, random_model, write_ct2
 
 from mooer.audio.wave import read_wave
-from mooer.engines.whisper import Whisper
+from mooer.engines.whisper import DecodeOptions, Whisper
 from mooer.engines.whisper_decoder import WhisperDecoder
 from mooer.errors import DecodeError, ModelError
 from mooer.store import fetch
@@ -115,11 +115,11 @@ def test_probabilities_are_those_of_ctranslate2(examples):
     )
     decoder = WhisperDecoder(folder)
     state = decoder.start(np.asarray(encoded.output)[0])
-    prompt = [*whisper._task_ids("zh", "transcribe"), whisper._ids["notimestamps"]]
+    prompt = whisper.prompt("zh", DecodeOptions())
     found = []
     logits = decoder.step(state, [prompt], [0])[0]
     for token in tokens:
-        text = logits[: whisper._ids["endoftext"]]  # what CTranslate2 counts when it aligns
+        text = logits[: whisper.special_ids["endoftext"]]  # what CTranslate2 counts when it aligns
         found.append(float(np.exp(logits[token] - text.max()) / np.exp(text - text.max()).sum()))
         logits = decoder.step(state, [[token]], [0])[0]
     np.testing.assert_allclose(found, result.text_token_probs, atol=1e-4)

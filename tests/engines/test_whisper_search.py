@@ -7,8 +7,8 @@ import pytest
 
 from mooer.audio.wave import read_wave
 from mooer.engines.whisper import DecodeOptions, Whisper
-from mooer.engines.whisper_search import SearchedWhisper, _order_times
-from mooer.errors import ModelError
+from mooer.engines.whisper_search import WhisperSearch, _order_times
+from mooer.errors import ConfigError, ModelError
 from mooer.store import fetch
 
 FIRST_TIME, END = 10, 5
@@ -48,43 +48,54 @@ def test_a_segment_that_ends_is_followed_by_the_next_or_the_end():
 
 @pytest.fixture(scope="module")
 def whisper():
-    return SearchedWhisper(fetch("whisper-base"), compute_type="float32", num_threads=1)
+    return Whisper(fetch("whisper-base"), compute_type="float32", num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def search(whisper):
+    return WhisperSearch(whisper)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("name", "timestamps"), [("zh", True), ("en", False)])
-def test_the_same_text_as_ctranslate2(whisper, examples, name, timestamps):
+def test_the_same_text_as_ctranslate2(whisper, search, examples, name, timestamps):
     encoded = whisper.encode(read_wave(examples / f"{name}.flac")[: 16_000 * 10])
     options = DecodeOptions(timestamps=timestamps)
-    [theirs] = Whisper.decode(whisper, [encoded], name, options, 100)
-    [ours] = whisper.decode([encoded], name, options, 100)
+    [theirs] = whisper.decode([encoded], name, options, 100)
+    [ours] = search.decode([encoded], name, options, 100)
     assert ours.tokens == theirs.tokens
     assert ours.text == theirs.text
     assert ours.no_speech_prob == pytest.approx(theirs.no_speech_prob, abs=1e-3)
 
 
 @pytest.mark.real
-def test_others_have_a_say(whisper, examples, monkeypatch):
+def test_others_have_a_say(whisper, search, examples):
     encoded = whisper.encode(read_wave(examples / "en.flac")[: 16_000 * 3])
     options = DecodeOptions(beam_size=2)
-    [plain] = whisper.decode([encoded], "en", options, 20)
+    [plain] = search.decode([encoded], "en", options, 20)
     token = plain.tokens[0]
-    monkeypatch.setattr(
-        whisper, "adjust", lambda said, row: row.__setitem__(token, row[token] - 1000)
-    )
-    [other] = whisper.decode([encoded], "en", options, 20)
+
+    def forbid(said, scores):
+        scores[token] -= 1000
+
+    [other] = search.decode([encoded], "en", options, 20, adjust=forbid)
     assert token not in other.tokens
-    monkeypatch.setattr(whisper, "adjust", None)
-    monkeypatch.setattr(whisper, "ilm_weight", 5.0)  # far too much: nothing expected is said
-    [unexpected] = whisper.decode([encoded], "en", options, 20)
+    # far too much of it: nothing that is expected is said
+    [unexpected] = search.decode([encoded], "en", options, 20, ilm_weight=5.0)
     assert unexpected.tokens != plain.tokens
 
 
 @pytest.mark.real
-def test_what_tokens_write(whisper):
+def test_what_tokens_write(whisper, search):
     tokens = whisper.tokens("摩尔 café")
-    assert b"".join(whisper.vocabulary[token] for token in tokens) == "摩尔 café".encode()
-    assert whisper.vocabulary[whisper.end] == b""
+    assert b"".join(search.vocabulary[token] for token in tokens) == "摩尔 café".encode()
+    assert search.vocabulary[search.end] == b""
+
+
+@pytest.mark.real
+def test_it_does_not_draw(search):
+    with pytest.raises(ConfigError, match="does not draw"):
+        search.decode([], "en", DecodeOptions(temperature=0.4), 20)
 
 
 @pytest.mark.real
@@ -96,4 +107,4 @@ def test_a_folder_that_does_not_tell_what_is_text(tmp_path, config):
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="does not tell which tokens are no text"):
-        SearchedWhisper(tmp_path)
+        WhisperSearch(Whisper(tmp_path, num_threads=1))

@@ -94,6 +94,7 @@ class Whisper:
         from tokenizers import Tokenizer
 
         ctranslate2.set_log_level(40)  # errors come as exceptions
+        self.folder = Path(folder)
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._weights = ctranslate2.models.Whisper(
@@ -165,7 +166,7 @@ class Whisper:
         self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
     ) -> list[list[Decoded]]:
         """What was found of each chunk, in the order of the search; all are decoded together."""
-        prompt = self._prompt(language, options)
+        prompt = self.prompt(language, options)
         sampling = options.temperature > 0
         if sampling:
             self._ct2.set_random_seed(options.seed)
@@ -205,6 +206,22 @@ class Whisper:
         """Tokens of a text, without special ones."""
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without spaces around it."""
+        text: str = self._tokenizer.decode(list(tokens)).strip()
+        return text
+
+    @property
+    def special_ids(self) -> Mapping[str, int]:
+        """Ids of <|name|> tokens by name."""
+        return self._ids
+
+    @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """Ids of all tokens, by how the tokenizer writes them."""
+        ids: Mapping[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        return ids
+
     def align(self, chunk: Encoded, tokens: Sequence[int], language: str) -> list[TimedWord]:
         """Words with times, by the cross-attention of selected heads and DTW."""
         window_frames = round(chunk.window_s * FRAMES_PER_S)
@@ -224,7 +241,8 @@ class Whisper:
         start = [self._ids["startoftranscript"]]
         return [*start, self._ids[language], self._ids[task]] if self.is_multilingual else start
 
-    def _prompt(self, language: str, options: DecodeOptions) -> list[int]:
+    def prompt(self, language: str, options: DecodeOptions) -> list[int]:
+        """The tokens that a text follows: the task, and the text before it."""
         ids = self._task_ids(language, options.task)
         if not options.timestamps:
             ids = [*ids, self._ids["notimestamps"]]
@@ -245,7 +263,7 @@ class Whisper:
             # part of the length, but not of the score.
             logprob = score * len(ids) ** length_penalty
             mean = logprob / (len(ids) - num_given + 1)
-            text = self._tokenizer.decode(list(tokens)).strip()
+            text = self.text(tokens)
             found.append(Decoded(text, tokens, mean, result.no_speech_prob, logprob))
         return found
 

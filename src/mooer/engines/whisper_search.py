@@ -1,27 +1,34 @@
 """Whisper searched by ourselves: beams in which others have a say, a language model for one.
 
-    whisper = SearchedWhisper(fetch("whisper-base"))
-    whisper.adjust = ...          # given the tokens so far, changes scores [V] of the next in place
-    whisper.ilm_weight = 0.2      # and less of what the decoder expects without hearing anything
+    search = WhisperSearch(whisper)
+    search.decode(chunks, "en", DecodeOptions(), max_tokens=50, adjust=..., ilm_weight=0.2)
 
-Tokens that are never text are ruled out as in OpenAI's decoding (whisper/decoding.py), which
-CTranslate2 follows. It encodes and aligns as before; draws of a temperature are CTranslate2's too,
-and nobody else has a say in them.
+`adjust`, given the tokens so far, changes the scores [V] of the next one in place. With `ilm_weight`
+there is less of what the decoder expects without hearing anything. Tokens that are never text are
+ruled out as in OpenAI's decoding (whisper/decoding.py), which CTranslate2 follows.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.engines.token_search import BeamSearch, GenerateOptions, RowSearch, Step
+from mooer.engines.token_search import (
+    MAX_BEAMS,
+    BeamSearch,
+    GenerateOptions,
+    RowSearch,
+    Step,
+)
 from mooer.engines.whisper import Decoded, DecodeOptions, Encoded, Whisper
 from mooer.engines.whisper_decoder import DecoderState, WhisperDecoder
-from mooer.errors import ModelError
+from mooer.errors import ConfigError, ModelError
 
 Floats = NDArray[np.float32]
 Adjust = Callable[[Sequence[int], Floats], None]
@@ -30,26 +37,21 @@ _LATEST_BEGIN = 50  # the first time token is at most 1 s
 _NEVER = np.float32(-np.inf)
 
 
-class SearchedWhisper(Whisper):
-    """A Whisper whose searches may be joined; two times the memory of the decoder."""
+class WhisperSearch:
+    """Beams of a Whisper, its decoder in numpy beside CTranslate2's. ModelError as its parts."""
 
-    def __init__(
-        self, folder: Path, *, compute_type: str = "int8", num_threads: int = 0, workers: int = 1
-    ) -> None:
-        super().__init__(
-            folder, compute_type=compute_type, num_threads=num_threads, workers=workers
-        )
-        self.adjust: Adjust | None = None
-        self.ilm_weight = 0.0
-        self._decoder = WhisperDecoder(folder)
-        self._suppressed, self._suppressed_first = _suppressed(folder)
+    def __init__(self, whisper: Whisper) -> None:
+        self._whisper = whisper
+        self._decoder = WhisperDecoder(whisper.folder)
+        self._ids = whisper.special_ids
+        self._suppressed, self._suppressed_first = _suppressed(whisper.folder)
 
     @property
     def vocabulary(self) -> list[bytes]:
         """What each token writes, where it is text."""
         texts = [b""] * self._decoder.num_tokens
-        for token, index in self._tokenizer.get_vocab(with_added_tokens=True).items():
-            if index < self._ids["endoftext"]:
+        for token, index in self._whisper.vocabulary.items():
+            if index < self.end:
                 texts[index] = bytes(_BYTE_OF[character] for character in token)
         return texts
 
@@ -59,39 +61,47 @@ class SearchedWhisper(Whisper):
         return self._ids["endoftext"]
 
     def decode(
-        self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
+        self,
+        chunks: Sequence[Encoded],
+        language: str,
+        options: DecodeOptions,
+        max_tokens: int,
+        *,
+        adjust: Adjust | None = None,
+        ilm_weight: float = 0.0,
     ) -> list[Decoded]:
-        """As Whisper's, but beams are searched one chunk after the other."""
-        if options.temperature > 0 or options.prefix:
-            return super().decode(chunks, language, options, max_tokens)
-        prompt = self._prompt(language, options)
-        most = min(448, len(prompt) + max_tokens) - len(prompt)
-        return [self._search(chunk, prompt, options, most) for chunk in chunks]
+        """As `Whisper.decode`, one chunk after the other. ConfigError if it is to draw."""
+        if options.temperature > 0:
+            raise ConfigError("this search does not draw: leave the temperature at 0")
+        prompt = self._whisper.prompt(language, options)
+        most = min(self._decoder.max_tokens, len(prompt) + max_tokens) - len(prompt)
+        wanted = GenerateOptions(
+            max_new_tokens=most,
+            stop_ids=frozenset({self.end}),
+            num_beams=min(options.beam_size, MAX_BEAMS),
+            length_penalty=options.length_penalty,
+        )
+        rules = _Rules(options.timestamps, adjust, ilm_weight)
+        return [self._search(chunk, prompt, wanted, rules) for chunk in chunks]
 
     def _search(
-        self, chunk: Encoded, prompt: list[int], options: DecodeOptions, most: int
+        self, chunk: Encoded, prompt: list[int], options: GenerateOptions, rules: _Rules
     ) -> Decoded:
         state = self._decoder.start(np.asarray(chunk.output)[0])
         begin = prompt.index(self._ids["startoftranscript"]) + 1
         silence = self._decoder.step(state, [prompt[:begin]], [0])[0]
         logits = self._decoder.step(state, [prompt[begin:]], [0])
-        unheard = _Unheard(self._decoder, prompt) if self.ilm_weight else None
+        unheard = _Unheard(self._decoder, prompt) if rules.ilm_weight else None
 
         def change(said: Sequence[int], scores: Floats) -> None:
             if unheard is not None:
-                scores -= np.float32(self.ilm_weight) * unheard.expects(said)
-            self._rule_out(said, scores, timestamps=options.timestamps)
-            if self.adjust is not None:
-                self.adjust(said, scores)
+                scores -= np.float32(rules.ilm_weight) * unheard.expects(said)
+            self._rule_out(said, scores, timestamps=rules.timestamps)
+            if rules.adjust is not None:
+                rules.adjust(said, scores)
 
-        wanted = GenerateOptions(
-            max_new_tokens=most,
-            stop_ids=frozenset({self.end}),
-            num_beams=options.beam_size,
-            length_penalty=options.length_penalty,
-            adjust=change,
-        )
-        search = BeamSearch(wanted) if options.beam_size > 1 else RowSearch(wanted)
+        wanted = replace(options, adjust=change)
+        search = BeamSearch(wanted) if options.num_beams > 1 else RowSearch(wanted)
         while steps := search.advance(logits):
             parents = [step.parent for step in steps]
             logits = self._decoder.step(state, [[step.token] for step in steps], parents)
@@ -99,8 +109,9 @@ class SearchedWhisper(Whisper):
                 unheard.go_on(steps)
         found = search.result()
         tokens = tuple(token for token in found.tokens if token < self.end)
-        text = self._tokenizer.decode(list(tokens)).strip()
-        return Decoded(text, tokens, found.avg_logprob, self._no_speech(silence))
+        text = self._whisper.text(tokens)
+        logprob = sum(found.logprobs)
+        return Decoded(text, tokens, found.avg_logprob, self._no_speech(silence), logprob)
 
     def _no_speech(self, logits: Floats) -> float:
         token = self._ids["notimestamps"] - 1  # <|nospeech|> or <|nocaptions|>
@@ -117,6 +128,14 @@ class SearchedWhisper(Whisper):
             scores[self._suppressed_first] = _NEVER
         if timestamps:
             _order_times(said, scores, first_time, self.end)
+
+
+class _Rules(NamedTuple):
+    """Who has a say in a search."""
+
+    timestamps: bool
+    adjust: Adjust | None
+    ilm_weight: float
 
 
 class _Unheard:
