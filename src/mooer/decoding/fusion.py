@@ -18,9 +18,9 @@ Shallow fusion: Gulcehre et al. 2015, arXiv:1503.03535. Density ratio: McDermott
 arXiv:2002.11268. LODR: Zheng et al. 2022, arXiv:2203.16776. ILME: Meng et al. 2020,
 arXiv:2011.01991; of CTC, p_I is the prior of its units (as in Miao et al. 2015, arXiv:1507.08240).
 
-A decoder whose search takes no scorer (Whisper on CTranslate2) applies density, lodr and ilme to
-its n-best. Units of a decoder (characters, pieces, bytes) and of an LM differ, so LMs score text:
-the score of a word comes with what begins after it (`decoding.lm.text_lm`).
+Of Whisper, p_I is its decoder with a cross-attention context of zero (Meng et al. 2020, section 3;
+`engines.whisper_search`). Units of a decoder (characters, pieces, bytes) and of an LM differ, so LMs
+score text: the score of a word comes with what begins after it (`decoding.lm.text_lm`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ class WhisperSearch:
         self._ids = whisper.special_ids
         self._suppressed, self._suppressed_first = _suppressed(whisper.folder)
 
-    @property
+    @cached_property
     def vocabulary(self) -> list[bytes]:
         """What each token writes, where it is text."""
         texts = [b""] * self._decoder.num_tokens

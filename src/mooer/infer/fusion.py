@@ -84,19 +84,16 @@ class Fusion:
         """Whether it is applied to what a search has found."""
         return not METHODS[self.options.method].in_search
 
-    def require_nbest(self, name: str) -> None:
-        """ConfigError for a method that cannot be applied to the n-best of a recogniser."""
-        if self.options.method in ("shallow", "wfst"):
+    def refuse_graph(self, name: str) -> None:
+        """ConfigError for wfst, which is a search for CTC models."""
+        if self.options.method == "wfst":
             raise ConfigError(
-                f"the search of {name} takes no scorer, and so no fusion {self.options.method}: "
-                "take rescore, density, lodr or ilme, which choose from what it has found"
+                f"{name} is searched through no graph: take shallow, rescore, density, lodr or "
+                "ilme, or a CTC model (--model rich-mini)"
             )
 
-    def scorers(self, pieces: Sequence[Piece], blank: int) -> list[Scorer[Any]]:
-        """What weighs texts in the search of a CTC model whose classes write `pieces`.
-
-        ConfigError for ilme without a prior.
-        """
+    def text_scorer(self, pieces: Sequence[Piece]) -> TextScorer | None:
+        """What weighs texts in the search of a model whose units write `pieces`, but its habit."""
         weights = self.options.weights
         models = {LM: self.lm, SOURCE: self.source, LENGTH: Length()}
         terms = [
@@ -104,7 +101,13 @@ class Fusion:
             for name, model in models.items()
             if name in weights and model is not None
         ]
-        found: list[Scorer[Any]] = [TextScorer(terms, pieces)] if terms else []
+        return TextScorer(terms, pieces) if terms else None
+
+    def scorers(self, pieces: Sequence[Piece], blank: int) -> list[Scorer[Any]]:
+        """The same in the search of a CTC model, and its prior. ConfigError for ilme without one."""
+        weights = self.options.weights
+        text = self.text_scorer(pieces)
+        found: list[Scorer[Any]] = [] if text is None else [text]
         if ILM in weights:
             found.append(self._prior(blank, len(pieces), weights[ILM]))
         return found

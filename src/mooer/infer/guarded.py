@@ -24,6 +24,7 @@ from mooer.engines.whisper import (
 from mooer.errors import ConfigError
 from mooer.infer.attended import words_heard
 from mooer.infer.fusion import NUM_BEST, Fusion
+from mooer.infer.joined import JoinedWhisper
 from mooer.infer.longform import Chunk, groups
 
 logger = logging.getLogger(__name__)
@@ -165,12 +166,15 @@ class GuardedDecoder:
     ) -> list[Heard]:
         asked = replace(self._asked(chunks[0], prompted=prompted), temperature=temperature)
         fusion = None if temperature else self._options.fusion  # samples are no n-best
-        if fusion is not None:
+        if fusion is not None and fusion.needs_nbest:
             beam_size = self._options.beam_size or NUM_BEST
             asked = replace(asked, beam_size=beam_size, num_best=min(NUM_BEST, beam_size))
         most = max(rules.max_tokens(chunk.duration_s) for chunk in chunks)
         if fusion is None:
             decoded = self._engine.decode(encoded, self._language, asked, max_tokens=most)
+        elif not fusion.needs_nbest:
+            joined = JoinedWhisper(self._engine, fusion)
+            decoded = joined.decode(encoded, self._language, asked, max_tokens=most)
         else:
             found = self._engine.hypotheses(encoded, self._language, asked, max_tokens=most)
             pairs = zip(found, encoded, strict=True)

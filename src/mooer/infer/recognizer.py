@@ -88,7 +88,7 @@ class Recognizer(Listener):
                 "translate what was transcribed (`mooer translate`)"
             )
         if options.fusion is not None:
-            options.fusion.require_nbest("Whisper")
+            options.fusion.refuse_graph("Whisper")
         if options.language:
             options = replace(options, language=self.engine.check_language(options.language))
         wave = open_wave(source, rate_hz=rate_hz)

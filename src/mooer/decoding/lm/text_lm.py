@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from mooer.decoding.lm.ngram import NGram, State
 from mooer.decoding.lm.units import UnitKind, kind_of, letters, spread, words_in
-from mooer.text import is_cjk
+from mooer.text import is_cjk, to_simplified, to_traditional
 
 S = TypeVar("S")
 
@@ -64,7 +64,7 @@ class NGramText:
 
     Its units are found by their looks where `kind` is not given, and so is the case of its letters:
     a model in capitals is asked in capitals. A word with accents that it does not know is asked
-    without them.
+    without them, Chinese that it does not know in the other script.
     """
 
     def __init__(self, model: NGram, kind: UnitKind | None = None) -> None:
@@ -101,12 +101,14 @@ class NGramText:
         return found
 
     def unit(self, text: str) -> int:
-        """The id of a unit, found as it is written or in the case and accents of the model."""
+        """The id of a unit, as it is written or in the case, accents or script of the model."""
         found = self._ids.get(text)
         if found is None:
             known = self.model.vocabulary
             cased = text.upper() if self._capitals else text
-            forms = (cased, _unaccented(cased))
+            forms = [cased, _unaccented(cased)]
+            if any(map(is_cjk, text)):  # Whisper writes either script, as it likes
+                forms += [to_simplified(text), to_traditional(text)]
             found = next((known[form] for form in forms if form in known), self.model.unknown)
             if len(self._ids) < _MAX_REMEMBERED:
                 self._ids[text] = found

@@ -1,0 +1,43 @@
+"""Whisper with a language model in its search hears what its domain says."""
+
+import pytest
+
+from mooer.audio.wave import read_wave
+from mooer.decoding.fusion import FusionOptions
+from mooer.decoding.lm.text_lm import NGramText
+from mooer.decoding.lm.training import TrainOptions, train_ngram
+from mooer.decoding.lm.trie import trie_of
+from mooer.engines.whisper import DecodeOptions, Whisper
+from mooer.errors import ConfigError
+from mooer.infer.fusion import Fusion
+from mooer.infer.joined import JoinedWhisper, search_of
+from mooer.store import fetch
+
+
+def trained(*lines):
+    return NGramText(trie_of(train_ngram(lines, TrainOptions(3)).tables))
+
+
+@pytest.mark.real
+def test_the_spelling_of_the_domain_wins(examples):
+    whisper = Whisper(fetch("whisper-base"), num_threads=1)
+    encoded = whisper.encode(read_wave(examples / "en.flac")[: 16_000 * 2])
+
+    def said(fusion):
+        [found] = JoinedWhisper(whisper, fusion).decode([encoded], "en", DecodeOptions(), 20)
+        return found.text
+
+    lm = trained("good mourning everyone", "a good mourning")
+    assert said(Fusion(FusionOptions("shallow", lm_weight=0.0), lm)).startswith("Good morning, ")
+    assert "mourning" in said(Fusion(FusionOptions("shallow", lm_weight=2.0), lm))
+    opposed = FusionOptions("density", lm_weight=2.0, source_weight=2.0)
+    assert "morning" in said(Fusion(opposed, lm, source=lm))  # one takes back what the other gives
+    assert search_of(whisper) is search_of(whisper)
+
+
+def test_whisper_is_searched_through_no_graph():
+    class Graph:
+        pass
+
+    with pytest.raises(ConfigError, match="Whisper is searched through no graph"):
+        Fusion(FusionOptions("wfst"), graph=Graph()).refuse_graph("Whisper")
