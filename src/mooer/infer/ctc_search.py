@@ -95,7 +95,7 @@ class CtcSearch:
         if self._fusion is None or not self._fusion.needs_nbest:
             return texts[0].units
         texts = texts[:NUM_BEST]
-        return texts[self._fusion.best(map(self._candidate, texts))].units
+        return texts[self._fusion.best(map(self.candidate, texts))].units
 
     def nbest(
         self, log_probs: Floats, num: int, prior: NDArray[np.float32] | None = None
@@ -108,9 +108,10 @@ class CtcSearch:
         found = prefix_search(log_probs, self.spelling.blank, options, self._boosts)
         ilm = None if prior is None else UnitPrior(prior, self.spelling.blank, 1.0)
         return [
-            replace(self._candidate(one), scores={ILM: ilm.logprob(one.units)} if ilm else {})
+            replace(self.candidate(one), scores={ILM: ilm.logprob(one.units)} if ilm else {})
             for one in found[:num]
         ]
 
-    def _candidate(self, found: Found) -> Candidate:
+    def candidate(self, found: Found) -> Candidate:
+        """A text that was found, as a line of an n-best list; hotwords are part of its score."""
         return Candidate.of(self.spelling.text(found.units), found.score)
