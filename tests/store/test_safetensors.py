@@ -10,7 +10,8 @@ from mooer.errors import ModelError
 from mooer.store.safetensors import read_safetensors
 
 
-def test_every_type_is_read(tmp_path):
+@pytest.mark.parametrize("mapped", [False, True])
+def test_every_type_is_read(tmp_path, mapped):
     tensors = {
         "a": torch.arange(6.0).view(2, 3),
         "b": torch.tensor([0.5, -2.0], dtype=torch.float16),
@@ -18,9 +19,10 @@ def test_every_type_is_read(tmp_path):
         "d": torch.tensor(7, dtype=torch.int64),
         "e": torch.zeros(0, 4, dtype=torch.float64),
         "f": torch.tensor([1, -1], dtype=torch.int32),
+        "g": torch.tensor([1, 255], dtype=torch.uint8),
     }
     save_file(tensors, tmp_path / "x.safetensors", metadata={"format": "pt"})
-    found = read_safetensors(tmp_path / "x.safetensors")
+    found = read_safetensors(tmp_path / "x.safetensors", mapped=mapped)
     assert set(found) == set(tensors)
     for name, tensor in tensors.items():
         assert found[name].shape == tuple(tensor.shape)
@@ -53,8 +55,9 @@ def whole(entry, data=bytes(8)):
 )
 def test_what_is_wrong_is_said(tmp_path, content):
     (tmp_path / "x.safetensors").write_bytes(content)
-    with pytest.raises(ModelError, match="no whole safetensors file"):
-        read_safetensors(tmp_path / "x.safetensors")
+    for mapped in (False, True):
+        with pytest.raises(ModelError, match="no whole safetensors file"):
+            read_safetensors(tmp_path / "x.safetensors", mapped=mapped)
 
 
 def test_what_is_not_there(tmp_path):

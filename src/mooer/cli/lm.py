@@ -135,11 +135,17 @@ def prune(
 
 @app.command("score")
 def score(
-    model: Model,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="LM", help="An n-gram model, a GGUF file, or store:NAME of one."),
+    ],
     texts: Annotated[list[Path], typer.Argument(metavar="TEXT…", help="A sentence a line, UTF-8.")],
     units: Annotated[
         str | None, typer.Option(help="auto, words or characters; found by default.")
     ] = None,
+    context: Annotated[
+        str, typer.Option(help="What a neural model reads before each sentence.")
+    ] = "",
     sentences: Annotated[
         bool, typer.Option("--sentences", help="Print each: logprob, units, unknown, text.")
     ] = False,
@@ -148,18 +154,22 @@ def score(
     """Say how well a model expects texts: perplexity, with ends; logarithms are natural.
 
     Example: mooer lm score lm.bin dev.txt
+
+    Example: mooer lm score store:qwen2.5-0.5b dev.txt --context "A talk on cardiology."
     """
     from dataclasses import asdict
 
-    from mooer.decoding.lm.load import read_ngram
-    from mooer.decoding.lm.perplexity import sentence_scores, text_score
+    from mooer.decoding.lm.perplexity import scores_by_text, sentence_scores, text_score
     from mooer.decoding.lm.text_lm import NGramText
     from mooer.decoding.lm.training import read_lines
     from mooer.decoding.lm.units import unit_kind
+    from mooer.infer.language_models import load_language_model
 
-    lm = NGramText(read_ngram(model), None if units is None else unit_kind(units))
+    kind = None if units is None else unit_kind(units)
+    lm = load_language_model(model, kind=kind, context=context)
     lines = (line.strip() for line in read_lines(texts))
-    found = list(sentence_scores(lm, lines))
+    scores = sentence_scores(lm, lines) if isinstance(lm, NGramText) else scores_by_text(lm, lines)
+    found = list(scores)
     total = asdict(text_score(found))
     if sentences:
         for one in found:

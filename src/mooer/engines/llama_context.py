@@ -156,6 +156,17 @@ class LlamaContext:
         )
         return text.raw[: max(0, num)]
 
+    def beginning(self) -> int | None:
+        """The id that begins a text, by what the file says; None if it names none."""
+        self._require_tokenizer()
+        # llama.cpp has one of its own for a file that names none.
+        value = ctypes.create_string_buffer(_MAX_PIECE_BYTES)
+        ask = self._library.llama_model_meta_val_str
+        if ask(self._model, b"tokenizer.ggml.bos_token_id", value, _MAX_PIECE_BYTES) < 0:
+            return None
+        token = int(self._library.llama_vocab_bos(self._vocabulary))
+        return token if 0 <= token < self.num_tokens else None
+
     def ends(self) -> frozenset[int]:
         """The ids that end an answer, by what the file says."""
         is_end = self._library.llama_vocab_is_eog

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tests.conftest import ROOT
 
+from mooer.decoding.lm import load
+from mooer.decoding.lm.kenlm import PackedTrieNGram
 from mooer.decoding.lm.load import file_kind, read_ngram, tables_of
 from mooer.decoding.lm.trie import trie_of
 from mooer.errors import ModelError
@@ -16,13 +18,21 @@ GOLDEN = ROOT / "tests" / "golden" / "lm"  # by make_golden.py
 NAMES = ["pruned.arpa.gz", "pruned.probing", "pruned.trie"]
 
 
+@pytest.fixture(params=["unpacked", "mapped"])
+def trees(request, monkeypatch):
+    """Whether trees are unpacked, or asked where they lie as very large ones are."""
+    if request.param == "mapped":
+        monkeypatch.setattr(load, "_MAX_UNPACKED", 0)
+        assert isinstance(read_ngram(GOLDEN / "pruned.trie"), PackedTrieNGram)
+
+
 @pytest.fixture(scope="module")
 def scores():
     return json.loads((GOLDEN / "scores.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_probabilities_are_those_of_kenlm(name, scores):
+def test_probabilities_are_those_of_kenlm(name, scores, trees):
     model = read_ngram(GOLDEN / name)
     for line in scores:
         state, found = model.start(), []
@@ -34,7 +44,7 @@ def test_probabilities_are_those_of_kenlm(name, scores):
         assert np.exp(found) == pytest.approx(wanted, rel=1e-6)
 
 
-def test_states_are_the_same_words_in_all_formats(scores):
+def test_states_are_the_same_words_in_all_formats(scores, trees):
     models = [read_ngram(GOLDEN / name) for name in NAMES]
     for line in scores:
         seen = []
@@ -48,7 +58,7 @@ def test_states_are_the_same_words_in_all_formats(scores):
 
 
 @pytest.mark.parametrize("name", ["pruned.probing", "pruned.trie"])
-def test_a_state_may_be_longer_than_any_that_is_known(name):
+def test_a_state_may_be_longer_than_any_that_is_known(name, trees):
     model = read_ngram(GOLDEN / name)
     a, b = model.unit("the"), model.unit("zebra")
     for word in (a, model.unit("看")):
@@ -56,7 +66,7 @@ def test_a_state_may_be_longer_than_any_that_is_known(name):
         assert long[0] == pytest.approx(model.score((b, a), word)[0])
 
 
-def test_a_tree_gives_its_ngrams():
+def test_a_tree_gives_its_ngrams(trees):
     found, wanted = tables_of(GOLDEN / "pruned.trie"), tables_of(GOLDEN / "pruned.arpa.gz")
     assert set(map(found.text, found.ngrams[3])) == set(map(wanted.text, wanted.ngrams[3]))
     one, other = trie_of(found), trie_of(wanted)
@@ -80,7 +90,7 @@ def test_what_is_not_read_is_said():
 
 
 @pytest.mark.parametrize("name", ["pruned.probing", "pruned.trie"])
-def test_a_file_that_is_cut_short(tmp_path, name):
+def test_a_file_that_is_cut_short(tmp_path, name, trees):
     whole = (GOLDEN / name).read_bytes()
     path = tmp_path / "lm.bin"
     for end in (*range(60, 120, 7), *range(120, len(whole), len(whole) // 40), len(whole) - 1):
@@ -90,7 +100,7 @@ def test_a_file_that_is_cut_short(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["pruned.probing", "pruned.trie"])
-def test_no_damage_does_more_than_give_wrong_numbers(tmp_path, name):
+def test_no_damage_does_more_than_give_wrong_numbers(tmp_path, name, trees):
     whole = (GOLDEN / name).read_bytes()
     path = tmp_path / "lm.bin"
     rng = random.Random(3)

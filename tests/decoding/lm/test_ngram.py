@@ -9,7 +9,7 @@ from tests.decoding.lm.models import ARPA, brute_force, random_tables
 
 from mooer.decoding.lm.arpa import read_arpa
 from mooer.decoding.lm.trie import trie_of
-from mooer.errors import ModelError
+from mooer.errors import DecodeError, ModelError
 
 
 def test_probabilities_are_those_of_the_definition():
@@ -59,6 +59,13 @@ def test_a_sentence_with_and_without_its_ends(tmp_path):
     assert model.logprob(["a"], eos=False) == pytest.approx(ln10 * -0.2)
     assert model.logprob(["zebra"], bos=False, eos=False) == pytest.approx(ln10 * -2)
     assert model.logprob([], bos=False, eos=False) == 0.0
+
+
+def test_an_id_of_no_unit():
+    model = trie_of(random_tables(0, order=2))
+    for word in (-1, 5):
+        with pytest.raises(DecodeError, match=f"{word} is the id of no unit"):
+            model.score((3,), word)
 
 
 def test_nothing_in_the_arrays_can_be_written():

@@ -10,7 +10,7 @@ import abc
 import math
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,10 @@ _UNIGRAM, _ROOT = struct.Struct("<ff"), struct.Struct("<ffQ")
 _PROB_BITS, _BACKOFF_BITS = 31, 32
 
 
-class _Entry(NamedTuple):
-    """An n-gram: log10 of its probability and weight, and where longer ones are looked for."""
-
-    prob: float
-    backoff: float
-    key: int | tuple[int, int] | None  # a hash, or a range of entries; None: there is none
+# An n-gram: log10 of its probability and weight, and where longer ones are looked for: a hash, or a
+# range of entries, or None where there are none. A plain tuple, since millions of them are made.
+_Key: TypeAlias = "int | tuple[int, int] | None"
+_Entry: TypeAlias = "tuple[float, float, _Key]"
 
 
 class KenlmNGram(NGram):
@@ -54,19 +52,21 @@ class KenlmNGram(NGram):
 
     def score(self, state: State, word: int) -> tuple[float, State]:
         """See `NGram.score`."""
-        entry = self._unigram(word)
+        prob, backoff, key = self._unigram(word)
         length = 1
-        kept = 1 if _goes_on(entry.backoff) else 0
+        kept = 1 if _goes_on(backoff) else 0
         for before in state[: -self.order : -1]:
-            found = self._longer(length + 1, before, entry)
-            if found is None:
+            entry = None if key is None else self._longer(length + 1, before, key)
+            if entry is None:
                 break
-            entry = found
+            prob, backoff, key = entry
             length += 1
-            if length < self.order and _goes_on(entry.backoff):
+            if length < self.order and _goes_on(backoff):
                 kept = length
-        total = math.fsum((entry.prob, *self._backoffs(state)[length - 1 :]))
-        return total * LN10, (*state, word)[len(state) + 1 - kept :]
+        if length <= len(state):
+            for weight in self._backoffs(state)[length - 1 :]:
+                prob += weight
+        return prob * LN10, (*state, word)[len(state) + 1 - kept :]
 
     def _backoffs(self, state: State) -> tuple[float, ...]:
         """The weights of the last word, the last two, … of a state, as far as they are known."""
@@ -80,21 +80,22 @@ class KenlmNGram(NGram):
     def _find_backoffs(self, state: State) -> list[float]:
         if not state:
             return []
-        entry: _Entry | None = self._unigram(state[-1])
-        weights: list[float] = []
-        for before in (*state[-2 : -self.order : -1], None):
+        _, backoff, key = self._unigram(state[-1])
+        weights = [backoff]
+        for before in state[-2 : -self.order : -1]:
+            entry = None if key is None else self._longer(len(weights) + 1, before, key)
             if entry is None:
                 break
-            weights.append(entry.backoff)
-            entry = None if before is None else self._longer(len(weights) + 1, before, entry)
+            _, backoff, key = entry
+            weights.append(backoff)
         return weights
 
     @abc.abstractmethod
     def _unigram(self, word: int) -> _Entry: ...
 
     @abc.abstractmethod
-    def _longer(self, order: int, before: int, entry: _Entry) -> _Entry | None:
-        """The n-gram of this order that puts a word before that of `entry`, if it is known."""
+    def _longer(self, order: int, before: int, key: Any) -> _Entry | None:
+        """The n-gram of this order that puts a word before that of `key`, if it is known."""
 
 
 class ProbingNGram(KenlmNGram):
@@ -106,11 +107,12 @@ class ProbingNGram(KenlmNGram):
         place = file.start + 8 + self._buckets(file, counts[0]) * _WORD_ENTRY.size
         self._unigrams = place
         place += (counts[0] + 1) * _UNIGRAM.size
-        self._tables: list[tuple[int, int]] = []  # of the orders from 2: place, buckets
+        self._tables: list[tuple[int, int, struct.Struct]] = []  # from order 2: place, buckets
         for order, count in enumerate(counts[1:], 2):
             buckets = self._buckets(file, count)
-            self._tables.append((place, buckets))
-            place += buckets * self._entry(order, file).size
+            layout = _LONGEST if order == len(counts) else _SHORT
+            self._tables.append((place, buckets, layout))
+            place += buckets * layout.size
         file.require(place, "the n-grams")
         if number > counts[0] + 1:
             file.refuse(f"it has {number} words and counts {counts[0]}")
@@ -118,22 +120,19 @@ class ProbingNGram(KenlmNGram):
 
     def _unigram(self, word: int) -> _Entry:
         prob, backoff = _UNIGRAM.unpack_from(self._file.data, self._unigrams + word * 8)
-        return _Entry(-abs(prob), backoff, None if _is_signed(prob) else word)
+        return -abs(prob), backoff, None if _is_signed(prob) else word
 
-    def _longer(self, order: int, before: int, entry: _Entry) -> _Entry | None:
-        if entry.key is None:
-            return None
-        assert isinstance(entry.key, int)
-        key = (entry.key * _BY_KEY & _MASK) ^ ((before + 1) * _BY_WORD & _MASK)
-        place, buckets = self._tables[order - 2]
-        layout, data = self._entry(order, self._file), self._file.data
+    def _longer(self, order: int, before: int, key: int) -> _Entry | None:
+        key = (key * _BY_KEY ^ (before + 1) * _BY_WORD) & _MASK
+        place, buckets, layout = self._tables[order - 2]
+        data, size = self._file.data, layout.size
         bucket = key % buckets
         for _ in range(buckets):
-            found, prob, *rest = layout.unpack_from(data, place + bucket * layout.size)
+            found, prob, *rest = layout.unpack_from(data, place + bucket * size)
             if found == key:
-                longest = not rest
-                backoff = 0.0 if longest else rest[0]
-                return _Entry(-abs(prob), backoff, None if longest or _is_signed(prob) else key)
+                if not rest:
+                    return -abs(prob), 0.0, None
+                return -abs(prob), rest[0], None if _is_signed(prob) else key
             if found == 0:
                 return None
             bucket = bucket + 1 if bucket + 1 < buckets else 0
@@ -142,10 +141,6 @@ class ProbingNGram(KenlmNGram):
     @staticmethod
     def _buckets(file: KenlmFile, count: int) -> int:
         return max(count + 1, int(np.float32(file.multiplier) * np.float32(count)))
-
-    @staticmethod
-    def _entry(order: int, file: KenlmFile) -> struct.Struct:
-        return _LONGEST if order == len(file.counts) else _SHORT
 
 
 class PackedTrieNGram(KenlmNGram):
@@ -175,30 +170,27 @@ class PackedTrieNGram(KenlmNGram):
         place = self._unigrams + word * _ROOT.size
         prob, backoff, begin = _ROOT.unpack_from(self._file.data, place)
         end = _ROOT.unpack_from(self._file.data, place + _ROOT.size)[2]
-        return _Entry(prob, backoff, self._range(2, begin, end))
+        return prob, backoff, self._range(2, begin, end)
 
-    def _longer(self, order: int, before: int, entry: _Entry) -> _Entry | None:
-        if entry.key is None:
-            return None
-        assert isinstance(entry.key, tuple)
-        low, high = entry.key
+    def _longer(self, order: int, before: int, key: tuple[int, int]) -> _Entry | None:
+        low, high = key
         while low < high:  # the first entry whose word is not below
             middle = (low + high) // 2
             if self._bits(order, middle) & self._word_mask < before:
                 low = middle + 1
             else:
                 high = middle
-        bits = self._bits(order, low) if low < entry.key[1] else 0
-        if low == entry.key[1] or bits & self._word_mask != before:
+        bits = self._bits(order, low) if low < key[1] else 0
+        if low == key[1] or bits & self._word_mask != before:
             return None
         bits >>= self._word_bits
         prob = _float(bits & (2**_PROB_BITS - 1) | 2**_PROB_BITS)
         if order == self.order:
-            return _Entry(prob, 0.0, None)
+            return prob, 0.0, None
         bits >>= _PROB_BITS
         following = self._bits(order, low + 1) >> (self._word_bits + _PROB_BITS)
         begin, end = bits >> _BACKOFF_BITS, following >> _BACKOFF_BITS
-        return _Entry(prob, _float(bits & (2**32 - 1)), self._range(order + 1, begin, end))
+        return prob, _float(bits & (2**32 - 1)), self._range(order + 1, begin, end)
 
     def _range(self, order: int, begin: int, end: int) -> tuple[int, int] | None:
         if not begin <= end <= self._file.counts[order - 1]:

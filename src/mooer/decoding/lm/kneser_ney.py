@@ -32,6 +32,7 @@ from mooer.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts where the counts of counts give none
+_LEAST = 1e-99  # a weight is 0 where a discount is, and its logarithm must be a number
 Discounts: TypeAlias = tuple[float, float, float]  # of the adjusted counts 1, 2, and 3 or more
 Numbers: TypeAlias = NDArray[Any]
 
@@ -179,4 +180,4 @@ def _discounts(level: _Level, order: int) -> Discounts:
 
 
 def _log10(values: Numbers) -> NDArray[np.float32]:
-    return np.minimum(np.log10(values), 0).astype(np.float32)
+    return np.clip(np.log10(np.maximum(values, _LEAST)), None, 0).astype(np.float32)

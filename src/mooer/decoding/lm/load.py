@@ -14,16 +14,21 @@ from mooer.decoding.lm.trie import TrieNGram, trie_of
 from mooer.errors import ConfigError, ModelError
 
 _ARPA = ("arpa", "lm")
+_MAX_UNPACKED = 20_000_000  # n-grams: about 400 MB
 
 
 def read_ngram(path: Path) -> NGram:
     """A model from an ARPA file (also gzip), a binary file of KenLM or one of ours.
 
-    ModelError says what is wrong with it.
+    A tree of KenLM is unpacked, which makes it many times as fast, unless it is very large; its
+    hash tables are asked where they lie. ModelError says what is wrong with a file.
     """
     kind = file_kind(path)
     if kind == "KenLM binary":
-        return read_kenlm(path)
+        model = read_kenlm(path)
+        if isinstance(model, PackedTrieNGram) and sum(model.counts) <= _MAX_UNPACKED:
+            return trie_of(model.tables(), str(path))
+        return model
     return read_stored(path) if kind == "mooer binary" else trie_of(read_arpa(path), str(path))
 
 
@@ -48,7 +53,9 @@ def file_kind(path: Path) -> str:
 def tables_of(path: Path) -> Tables:
     """The n-grams of a file. ModelError for KenLM's hash tables, in which no n-gram can be read."""
     model = read_ngram(path)
-    if isinstance(model, TrieNGram | PackedTrieNGram):
+    if isinstance(model, PackedTrieNGram):  # one that is too large to be asked unpacked
+        return model.tables()
+    if isinstance(model, TrieNGram):
         return model.tables()
     raise ModelError(
         f"{path} holds hashes of its n-grams and not the n-grams: take the ARPA file it was made of"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
-from mooer.decoding.lm.text_lm import NGramText
+from mooer.decoding.lm.text_lm import NGramText, TextLM
 from mooer.decoding.lm.units import units_of
+
+_TEXTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,21 @@ def sentence_scores(lm: NGramText, texts: Iterable[str]) -> Iterator[SentenceSco
             unknown += log_prob if unit == model.unknown else 0.0
         total += model.finish(state)
         yield SentenceScore(text, total, len(units), units.count(model.unknown), unknown)
+
+
+def scores_by_text(lm: TextLM[Any], texts: Iterable[str]) -> Iterator[SentenceScore]:
+    """The same of any language model, for which no unit is unknown.
+
+    Units are counted as characters of Chinese and words of other scripts, so that perplexities can
+    be compared with those of n-gram models.
+    """
+    lines = iter(texts)
+    while some := list(islice(lines, _TEXTS_AT_ONCE)):
+        counted = [(text, len(units_of(text))) for text in some]
+        counted = [(text, number) for text, number in counted if number]
+        found = lm.logprobs([text for text, _ in counted])
+        for (text, number), logprob in zip(counted, found, strict=True):
+            yield SentenceScore(text, logprob, number, 0, 0.0)
 
 
 def text_score(sentences: Iterable[SentenceScore]) -> TextScore:

@@ -45,6 +45,10 @@ class TextLM(Protocol[S]):
         """What the end adds: the last unit, if it is still open, and the end of the sentence."""
         ...
 
+    def logprobs(self, texts: Sequence[str]) -> list[float]:
+        """Natural logs of the probabilities of whole texts, with their ends."""
+        ...
+
 
 class TextState(NamedTuple):
     """Of an n-gram model: what was scored, and what may still go on."""
@@ -75,7 +79,7 @@ class NGramText:
 
     def advance(self, state: TextState, piece: str | bytes) -> tuple[float, TextState]:
         """See `TextLM`."""
-        text, broken = _whole(state.broken, piece)
+        text, broken = whole_characters(state.broken, piece)
         text = state.open + spread(text, self.kind)
         done, space, rest = text.rpartition(" ")
         if not space:
@@ -89,7 +93,7 @@ class NGramText:
         return score + self.model.finish(ngram)
 
     def logprobs(self, texts: Sequence[str]) -> list[float]:
-        """Natural logs of the probabilities of whole texts, with their ends."""
+        """See `TextLM`."""
         found = []
         for text in texts:
             score, state = self.advance(self.start(), text)
@@ -119,8 +123,8 @@ class NGramText:
         return total, ngram, not is_cjk(words[-1][0]) if words else state.after_letters
 
 
-def _whole(broken: bytes, piece: str | bytes) -> tuple[str, bytes]:
-    """The whole characters of a piece behind the beginning of one, and what is left."""
+def whole_characters(broken: bytes, piece: str | bytes) -> tuple[str, bytes]:
+    """The whole characters of bytes so far, and the bytes that are left; text is whole."""
     if isinstance(piece, str):
         return piece, b""
     data = broken + piece

@@ -14,7 +14,7 @@ bisection finds one of them. Of each node:
     lowers    the context to back off to: the next shorter end that matters; -1 for none
 
 That is 12 bytes for an n-gram of the highest order and 24 for any other, 18 MB for a million of
-them, beside the vocabulary (about 120 bytes a word).
+them, beside the vocabulary (about 130 bytes a word) and the states that were met lately.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 
 from mooer.decoding.lm.ngram import LN10, NGram, State
 from mooer.decoding.lm.tables import Floats, Ids, Tables, packed
-from mooer.errors import ModelError
+from mooer.errors import DecodeError, ModelError
 
 NONE = -1  # no context
-_MAX_KNOWN = 200_000  # states whose nodes are remembered: about 60 MB
+_MAX_KNOWN = 200_000  # states whose nodes are remembered: about 30 MB
 
 Numbers = NDArray[Any]
 
@@ -93,6 +93,8 @@ class TrieNGram(NGram):
             total += self._backoffs[node]
             node = self._lowers[node]
         else:
+            if not 0 <= word < self.nodes.ends[0]:
+                raise DecodeError(f"{word} is the id of no unit of the language model")
             place = word
         after = self._afters[place]
         following = self._states.get(after)
