@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mooer.data.manifest import Item
     from mooer.decoding.nbest import NBest
     from mooer.decoding.tuning import Tuned
+    from mooer.infer.fusion import Fusion
     from mooer.infer.run import Listener
 
 
@@ -105,7 +106,9 @@ def run_tuning(
         lists = read_nbest(nbest)
     else:
         prior = None if folder is None else folder / PRIOR
-        lists = list(_decoded(_recognizer(model), manifest, prior, limit, needs_ilm))
+        assert lm is not None
+        recognizer = _recognizer(model)
+        lists = list(_decoded(recognizer, manifest, (prior, lm), limit, needs_ilm))
         if nbest is not None:
             write_nbest(nbest, lists)
     if needs_ilm and any(ILM not in c.scores for one in lists for c in one.candidates):
@@ -147,15 +150,27 @@ def _recognizer(model: str) -> Listener:
 
 
 def _decoded(
-    recognizer: Listener, manifest: Path, prior: Path | None, limit: int | None, needs_ilm: bool
+    recognizer: Listener,
+    manifest: Path,
+    places: tuple[Path | None, Path],
+    limit: int | None,
+    needs_ilm: bool,
 ) -> Iterator[NBest]:
-    """N-best lists of a manifest; of a CTC model the prior is estimated first, and kept."""
+    """N-best lists of a manifest; `places`: where the prior of a CTC model is kept, and the LM.
+
+    The prior is estimated first. A CTC search is asked at several weights of the LM.
+    """
+    from dataclasses import replace
+
     from mooer.data.manifest import inputs
+    from mooer.decoding.fusion import FusionOptions
     from mooer.errors import ManifestError
     from mooer.infer.candidates import nbest_of
     from mooer.infer.ctc_recognizer import CtcRecognizer
-    from mooer.infer.fusion import estimate_prior, save_prior
+    from mooer.infer.fusion import estimate_prior, load_fusion, save_prior
+    from mooer.infer.sense_voice import SenseVoiceRecognizer
 
+    prior, lm = places
     items = [item for item in inputs([manifest]) if item.fields.get("text")][:limit]
     if not items:
         raise ManifestError(f"no line of {manifest} has a text to compare with: write it there")
@@ -164,7 +179,12 @@ def _decoded(
         found = estimate_prior(recognizer.model, (_read(item) for item in items))
         if prior is not None:
             save_prior(prior, found)
-    lists = nbest_of(recognizer, items, _read, ilm=needs_ilm, prior=found)
+    fusions: list[Fusion] = []
+    if isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer):
+        first = load_fusion(FusionOptions(lm_weight=0.5, length_bonus=1.0), lm=lm)
+        strong = FusionOptions(lm_weight=1.0, length_bonus=2.5)
+        fusions = [first, replace(first, options=strong)]
+    lists = nbest_of(recognizer, items, _read, ilm=needs_ilm, prior=found, fusions=fusions)
     for done, one in enumerate(lists, 1):
         if done % 20 == 0 or done == len(items):
             typer.echo(f"decoded {done}/{len(items)}", err=True)

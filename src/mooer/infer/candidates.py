@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from mooer.errors import ConfigError
 from mooer.infer.answering import language_of
 from mooer.infer.ctc_recognizer import CtcRecognizer
 from mooer.infer.drafted import DraftedRecognizer
+from mooer.infer.fusion import Fusion
 from mooer.infer.guarded import GuardedDecoder, RecognizeOptions, detect_language
 from mooer.infer.longform import Chunk, Samples
 from mooer.infer.recognizer import Recognizer
@@ -37,8 +38,12 @@ def candidates(
     language: str | None = None,
     ilm: bool = False,
     prior: NDArray[np.float32] | None = None,
+    fusions: Sequence[Fusion] = (),
 ) -> list[Candidate]:
     """What a recogniser makes of samples [T] of up to 30 s, the best by sound first.
+
+    A CTC search is asked once without and once with each of the `fusions`, and what they find is
+    put together: of a long utterance the best by sound alone differ in a word or two.
 
     With `ilm` each has the score of Whisper's internal LM, with `prior`, the mean posterior [V] of
     a CTC model, that of this model's. ConfigError for a recogniser without n-best lists.
@@ -47,13 +52,18 @@ def candidates(
         recognizer = recognizer.first
     if isinstance(recognizer, Recognizer):
         return _of_whisper(recognizer, samples, language, ilm)
-    options = RecognizeOptions(language=language)
-    if isinstance(recognizer, CtcRecognizer):
-        log_probs = recognizer.model.log_probs(samples)
-        return recognizer.search(options).nbest(log_probs, NUM_TUNED, prior)
-    if isinstance(recognizer, SenseVoiceRecognizer):
-        log_probs = SenseVoiceCtc(recognizer, language).log_probs(samples)
-        return recognizer.search(options).nbest(log_probs, NUM_TUNED, prior)
+    if isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer):
+        if isinstance(recognizer, CtcRecognizer):
+            log_probs = recognizer.model.log_probs(samples)
+        else:
+            log_probs = SenseVoiceCtc(recognizer, language).log_probs(samples)
+        found: dict[str, Candidate] = {}
+        for fusion in (None, *fusions):
+            options = RecognizeOptions(language=language, fusion=fusion)
+            for one in recognizer.search(options).nbest(log_probs, NUM_TUNED, prior):
+                if one.text not in found or one.logprob > found[one.text].logprob:
+                    found[one.text] = one
+        return sorted(found.values(), key=lambda one: -one.logprob)
     raise ConfigError(f"{recognizer.name} gives no n-best lists: take Whisper or a CTC model")
 
 
@@ -64,6 +74,7 @@ def nbest_of(
     *,
     ilm: bool = False,
     prior: NDArray[np.float32] | None = None,
+    fusions: Sequence[Fusion] = (),
 ) -> Iterator[NBest]:
     """The lists of a manifest's items, with their `text` as reference.
 
@@ -77,7 +88,9 @@ def nbest_of(
         text = item.fields.get("text")
         known = item.fields.get("language")
         language = known if isinstance(known, str) else None
-        found = candidates(recognizer, samples, language=language, ilm=ilm, prior=prior)
+        found = candidates(
+            recognizer, samples, language=language, ilm=ilm, prior=prior, fusions=fusions
+        )
         language = language or language_of(text or found[0].text)
         yield NBest(item.id, tuple(found), language, text if isinstance(text, str) else None)
 

@@ -95,22 +95,25 @@ class CtcSearch:
         if self._fusion is None or not self._fusion.needs_nbest:
             return texts[0].units
         texts = texts[:NUM_BEST]
-        return texts[self._fusion.best(map(self._candidate, texts))].units
+        return texts[self._fusion.best(map(self.candidate, texts))].units
 
     def nbest(
         self, log_probs: Floats, num: int, prior: NDArray[np.float32] | None = None
     ) -> list[Candidate]:
-        """The best texts by sound and hotwords alone, to be rescored or tuned on.
+        """The best texts of this search, to be rescored or tuned on; with what they sound like.
 
-        With the mean posterior [V] of the model they carry its internal LM.
+        What weighs texts chooses them, and is no part of their log-probabilities. With the mean
+        posterior [V] of the model they carry its internal LM.
         """
         options = replace(self._options, beam_size=max(num, self._options.beam_size))
-        found = prefix_search(log_probs, self.spelling.blank, options, self._boosts)
+        found = prefix_search(log_probs, self.spelling.blank, options, self._scorers)
         ilm = None if prior is None else UnitPrior(prior, self.spelling.blank, 1.0)
+        scores = [{ILM: ilm.logprob(one.units)} if ilm else {} for one in found[:num]]
         return [
-            replace(self._candidate(one), scores={ILM: ilm.logprob(one.units)} if ilm else {})
-            for one in found[:num]
+            Candidate.of(self.spelling.text(one.units), one.logprob, known)
+            for one, known in zip(found, scores, strict=False)
         ]
 
-    def _candidate(self, found: Found) -> Candidate:
+    def candidate(self, found: Found) -> Candidate:
+        """A text that was found, as a line of an n-best list; hotwords are part of its score."""
         return Candidate.of(self.spelling.text(found.units), found.score)

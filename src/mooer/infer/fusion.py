@@ -31,8 +31,9 @@ from mooer.decoding.fusion import (
     Piece,
     TextScorer,
     UnitPrior,
+    text_logprob,
 )
-from mooer.decoding.lm.load import read_ngram
+from mooer.decoding.lm.neural import NeuralText
 from mooer.decoding.lm.text_lm import NGramText, TextLM
 from mooer.decoding.nbest import Candidate, NBest
 from mooer.decoding.prefixes import CtcOptions
@@ -40,6 +41,7 @@ from mooer.decoding.scorer import Scorer
 from mooer.decoding.wfst import Graph
 from mooer.errors import ConfigError, ModelError
 from mooer.files import write_whole
+from mooer.infer.language_models import load_language_model
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +97,11 @@ class Fusion:
     def text_scorer(self, pieces: Sequence[Piece]) -> TextScorer | None:
         """What weighs texts in the search of a model whose units write `pieces`, but its habit."""
         weights = self.options.weights
-        models = {LM: self.lm, SOURCE: self.source, LENGTH: Length()}
+        models: dict[str, TextLM[Any] | None] = {
+            LM: self.lm,
+            SOURCE: self.source,
+            LENGTH: Length(),
+        }
         terms = [
             (model, weights[name])
             for name, model in models.items()
@@ -168,25 +174,18 @@ def load_fusion(
     """A fusion by the files of its parts. ConfigError, ModelError."""
     return Fusion(
         options,
-        lm=read_lm(Path(lm)) if lm else None,
-        source=read_lm(Path(source)) if source else None,
+        lm=load_language_model(lm) if lm else None,
+        source=load_language_model(source) if source else None,
         prior=read_prior(Path(prior)) if prior else None,
         graph=Graph.load(Path(graph)) if graph else None,
     )
 
 
-def read_lm(path: Path) -> TextLM[Any]:
-    """An n-gram model as a scorer of text. ModelError for a file that is none."""
-    return NGramText(read_ngram(path))
-
-
 def logprobs(lm: TextLM[Any], texts: Sequence[str]) -> list[float]:
-    """Natural logs of whole texts and their ends."""
-    found = []
-    for text in texts:
-        added, state = lm.advance(lm.start(), text)
-        found.append(added + lm.finish(state))
-    return found
+    """Natural logs of whole texts and their ends; a neural model reads them together."""
+    if isinstance(lm, NeuralText):
+        return lm.logprobs(texts)
+    return [text_logprob(lm, text) for text in texts]
 
 
 def estimate_prior(
