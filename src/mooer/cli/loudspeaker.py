@@ -107,6 +107,7 @@ class Loudspeaker:
                 self._stream.abort()
         finally:
             self._stream.close()
+            del self._resampler  # the stream holds this object, and outlives it
 
     def _fill(self, out: Any, num_samples: int, _time: Any, _status: Any) -> None:
         with self._lock:
