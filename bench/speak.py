@@ -189,7 +189,7 @@ def times(args: Any, texts: dict[str, list[str]]) -> None:
 def differences(model: Any, spoken: Any, language: str) -> list[float]:
     """Of the words that both have, at the same place of the text."""
     heard = model.transcribe(spoken.samples, rate_hz=spoken.rate_hz, language=language, words=True)
-    places = dict(by_place(((word.text, word.start_s) for word in spoken.words)))
+    places = dict(by_place((word.text, word.start_s) for word in spoken.words))
     others = by_place((word.text, word.start_s) for one in heard.segments for word in one.words)
     return [abs(places[key] - start_s) for key, start_s in others if key in places]
 
