@@ -2,12 +2,12 @@
 
     python bench/interpret.py quality lag --shared ../shared
     python bench/interpret.py quality --limit 3 --models whisper-base      # a quick try
-    python bench/interpret.py live --limit 10 --models whisper-base        # takes as long as it lasts
+    python bench/interpret.py live --limit 10 --models whisper-base        # at real speed
 
 - text: BLEU and chrF of the translations as they are written
 - speech: the same of what whisper-base understands of the sound that was made of them (ASR-BLEU)
-- lag: from the end of a sentence, as the recogniser has it, to the begin of its translation's sound;
-  below 0 where a recording's translation is begun before its sentence is over
+- lag: from the end of a sentence, as the recogniser has it, to the begin of its translation's
+  sound; below 0 where a recording's translation is begun before its sentence is over
 - sped up: share of the sentences that are spoken faster than they would be alone
 - RTF: seconds that it took, over the seconds of the recording
 
@@ -116,6 +116,7 @@ class Heard:
 
     @property
     def text(self) -> str:
+        """The translations, joined."""
         return join_text(one.segment.translation or "" for one in self.sentences)
 
 

@@ -184,3 +184,24 @@ def test_an_unsaid_sentence_without_a_translation_is_no_subtitle():
 def test_a_speed_that_nobody_speaks_at():
     with pytest.raises(ConfigError, match=r"0\.5 to 2"):
         InterpretOptions(speed=3.0)
+
+
+@pytest.mark.real
+def test_real_speech_is_spoken_in_the_other_language(model, examples):
+    from mooer.infer.interpret import translations_by
+    from mooer.infer.speaking import voicing_in
+    from mooer.speak import load_speaker
+
+    voicing = voicing_in(load_speaker("kokoro-82m"), "zh")
+    written = []
+    interpreter = Interpreter(translations_by(model), voicing)
+    options = RecognizeOptions(language="en", to="zh")
+    run = interpreter.run(str(examples / "en.flac"), written.append, options)
+    sentences = list(run)
+    assert {one.outcome for one in sentences} == {"spoken"}
+    assert all(one.start_s >= one.segment.start_s for one in sentences)
+    assert all(one.words for one in sentences)
+    sound = np.concatenate(written)
+    assert len(sound) / interpreter.rate_hz >= run.run.wave.num_samples / 16_000
+    heard = model.transcribe(sound, rate_hz=interpreter.rate_hz, language="zh").text
+    assert "机器" in heard

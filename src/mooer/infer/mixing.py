@@ -184,11 +184,11 @@ class _Bed:
     def under(self, is_heard: NDArray[np.bool_]) -> Samples:
         """The next samples of the original, where a translation is heard lower than elsewhere."""
         gains = [self._gain]
-        for start in range(0, len(is_heard), self._step):
-            self._silent = 0 if is_heard[start : start + self._step].any() else self._silent + 1
+        starts = np.arange(0, len(is_heard), self._step)
+        for any_heard in np.logical_or.reduceat(is_heard, starts).tolist():
+            self._silent = 0 if any_heard else self._silent + 1
             target = self._under if self._silent < self._hold else self._rest
-            step = float(np.clip(target - self._gain, -self._move, self._move))
-            self._gain += step
+            self._gain += min(max(target - self._gain, -self._move), self._move)
             gains.append(self._gain)
         places = np.minimum(np.arange(len(gains)) * self._step, len(is_heard))
         gain = np.interp(np.arange(len(is_heard)), places, gains).astype(np.float32)
