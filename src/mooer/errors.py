@@ -66,8 +66,9 @@ class AgentError(MooerError, RuntimeError):
 class MissingExtra(MooerError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed: pip install 'mooer[{extra}]'")
+    def __init__(self, package: str, extra: str, otherwise: str = "") -> None:
+        instead = f", or {otherwise}" if otherwise else ""
+        super().__init__(f"{package} is not installed: pip install 'mooer[{extra}]'{instead}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

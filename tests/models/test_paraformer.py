@@ -10,9 +10,9 @@ import yaml
 from tests.models import paraformer_folder
 from tests.models.paraformer_folder import NAMES, SANM, TOOL, golden_network, read_golden
 
+from mooer.engines.onnx_file import Graph
 from mooer.engines.paraformer import ParaformerOnnx
 from mooer.errors import ModelError
-from mooer.engines.onnx_file import Graph
 from mooer.export.paraformer import export_onnx, write_onnx
 from mooer.models.cif import gather
 from mooer.models.cif_times import token_times

@@ -11,9 +11,9 @@ from tests.models.sense_voice_folder import TOOL, golden_network, read_golden
 
 from mooer.audio.features import load_cmvn
 from mooer.engines.onnx import open_session
+from mooer.engines.onnx_file import Graph
 from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.errors import ConfigError, ModelError
-from mooer.engines.onnx_file import Graph
 from mooer.export.sense_voice import export_onnx, write_onnx
 from mooer.models.funasr_folder import ONNX, QUANTISED, network_file, read_frontend
 from mooer.models.released import inspect

@@ -52,3 +52,14 @@ def test_values_that_are_none_are_silence():
 def test_another_format():
     with pytest.raises(ConfigError, match="mp3"):
         encoder_for("mp4", 24_000)
+
+
+@pytest.mark.parametrize("format", MEDIA_TYPES)
+def test_a_rate_that_a_format_lacks_is_changed(format):
+    tone = (0.3 * np.sin(2 * np.pi * 300 * np.arange(33_075) / 22_050)).astype(np.float32)
+    encoder = encoder_for(format, 22_050)
+    data = b"".join([encoder.push(piece) for piece in np.split(tone, 3)] + [encoder.finish()])
+    if format == "pcm":  # nothing tells its rate: all take it for 24 kHz
+        assert len(data) == pytest.approx(2 * 36_000, abs=20)
+    else:
+        assert len(read_wave(data)) == pytest.approx(24_000, abs=2_500)

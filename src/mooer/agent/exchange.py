@@ -30,6 +30,7 @@ _WORST = {
     429: "it has too many requests: wait, or raise the quota",
 }
 _SAID_CHARS = 160
+_CUT_S = 0.05  # by which a timer may be early
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,17 @@ def lines(service: Service, request: Request) -> Generator[str, None, None]:
 
     AgentError in one sentence if there is no service, if it refuses, stalls or never ends.
     """
-    with _answer(service, request) as (answer, ends_at):
+    with _told(service), _answer(service, request) as (answer, line):
         num_bytes = 0
         while True:
-            _allow(answer, service.pause_s, ends_at)
-            line = answer.readline(MAX_LINE_BYTES + 1)
-            if not line:
+            line.allow(service.pause_s)
+            text = answer.readline(MAX_LINE_BYTES + 1)
+            if not text:
                 return
-            num_bytes += len(line)
-            if len(line) > MAX_LINE_BYTES or num_bytes > MAX_BYTES:
+            num_bytes += len(text)
+            if len(text) > MAX_LINE_BYTES or num_bytes > MAX_BYTES:
                 raise AgentError(f"{service.host} writes without an end: it was cut off")
-            yield line.decode(errors="replace").rstrip("\r\n")
+            yield text.decode(errors="replace").rstrip("\r\n")
 
 
 def document(service: Service, request: Request) -> Any:
@@ -99,30 +100,49 @@ def document(service: Service, request: Request) -> Any:
         ) from None
 
 
+class _Line:
+    """The socket of a connection, and when it is cut at the latest."""
+
+    def __init__(self, held: socket.socket, total_s: float) -> None:
+        self._held = held
+        self._ends_at = time.monotonic() + total_s
+        # A service may send its headers letter by letter, which no timeout of a read would end.
+        self._cutting = threading.Timer(total_s, self._cut)
+        self._cutting.daemon = True
+        self._cutting.start()
+
+    def allow(self, pause_s: float) -> None:
+        """So long may the next read take. TimeoutError if the whole has taken too long."""
+        left_s = self._ends_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._held.settimeout(min(pause_s, left_s))
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError):  # closed already
+            self._held.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._cutting.cancel()
+
+
 @contextlib.contextmanager
-def _answer(service: Service, request: Request) -> Iterator[tuple[http.client.HTTPResponse, float]]:
-    connection = _connection(service)
-    ends_at = time.monotonic() + service.total_s
-    # A service may send its headers letter by letter, which no timeout of a read would end.
-    cutting = threading.Timer(service.total_s, _cut, [connection])
-    cutting.daemon = True
-    cutting.start()
-    try:
-        with _told(service):
-            body = None if request.body is None else json.dumps(request.body).encode()
-            headers = {"User-Agent": "mooer", "Accept-Encoding": "identity", **request.headers}
-            if body is not None:
-                headers["Content-Type"] = "application/json"
-            path = urlsplit(service.url).path.rstrip("/") + request.path
-            connection.request("GET" if body is None else "POST", path, body, headers)
-            answer = connection.getresponse()
-            if answer.status != 200:
-                _allow(answer, service.pause_s, ends_at)
-                raise _refused(service, answer.status, answer.read(4096))
-            yield answer, ends_at
-    finally:
-        cutting.cancel()
-        connection.close()
+def _answer(service: Service, request: Request) -> Iterator[tuple[http.client.HTTPResponse, _Line]]:
+    body = None if request.body is None else json.dumps(request.body).encode()
+    headers = {"User-Agent": "mooer", "Accept-Encoding": "identity", **request.headers}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    path = urlsplit(service.url).path.rstrip("/") + request.path
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(contextlib.closing(_connection(service)))
+        connection.connect()
+        line = stack.enter_context(contextlib.closing(_Line(connection.sock, service.total_s)))
+        connection.request("GET" if body is None else "POST", path, body, headers)
+        answer = stack.enter_context(contextlib.closing(connection.getresponse()))
+        if answer.status != 200:
+            line.allow(service.pause_s)
+            raise _refused(service, answer.status, answer.read(4096))
+        yield answer, line
 
 
 def _connection(service: Service) -> http.client.HTTPConnection:
@@ -139,36 +159,24 @@ def _connection(service: Service) -> http.client.HTTPConnection:
 @contextlib.contextmanager
 def _told(service: Service) -> Iterator[None]:
     """What goes wrong on the way, in one sentence."""
+    ends_at = time.monotonic() + service.total_s
+    late = AgentError(f"{service.host} does not answer in time: is it busy, or down?")
     try:
         yield
     except TimeoutError:
-        raise AgentError(f"{service.host} does not answer in time: is it busy, or down?") from None
+        raise late from None
     except ConnectionRefusedError:
         raise AgentError(f"nobody listens at {service.host}: start the server there") from None
     except socket.gaierror:
         raise AgentError(f"there is no host {service.host}: look at the address") from None
     except ssl.SSLError as error:
         raise AgentError(f"{service.host} cannot be trusted ({error.reason})") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException) as error:
+        if time.monotonic() >= ends_at - _CUT_S:  # we have cut it ourselves
+            raise late from None
         raise AgentError(
             f"the connection to {service.host} broke off ({type(error).__name__}): try again"
         ) from None
-
-
-def _cut(connection: http.client.HTTPConnection) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # not open yet, or closed
-        connection.sock.shutdown(socket.SHUT_RDWR)
-
-
-def _allow(answer: http.client.HTTPResponse, pause_s: float, ends_at: float) -> None:
-    """So long may the next read take. TimeoutError if the whole has taken too long."""
-    left_s = ends_at - time.monotonic()
-    if left_s <= 0:
-        raise TimeoutError
-    raw = getattr(getattr(answer, "fp", None), "raw", None)
-    held = getattr(raw, "_sock", None)  # the only way to it once the connection is to be closed
-    if held is not None:
-        held.settimeout(min(pause_s, left_s))
 
 
 def _refused(service: Service, status: int, body: bytes) -> AgentError:

@@ -16,6 +16,7 @@ from mooer.errors import AudioError, MissingExtra, first_line
 
 Samples = NDArray[np.float32]
 _POLL_S = 0.05
+_INSTEAD = "write a file by -o speech.wav"
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,18 @@ def find_output(device: str | None = None) -> Output:
     try:
         import sounddevice
     except ImportError as error:
-        raise MissingExtra("sounddevice", "listen") from error
+        raise MissingExtra("sounddevice", "listen", _INSTEAD) from error
     except OSError as error:
         raise AudioError(
             "the PortAudio library, by which sound is played, is not installed "
-            f"({first_line(error)}): install it (apt install libportaudio2), or write a file by "
-            "-o speech.wav"
+            f"({first_line(error)}): install it (apt install libportaudio2), or {_INSTEAD}"
         ) from error
     chosen = int(device) if device and device.isdigit() else device
     try:
         found = sounddevice.query_devices(chosen, "output")
     except (sounddevice.PortAudioError, ValueError) as error:
         raise AudioError(
-            f"no loudspeaker was found ({first_line(error)}): connect one, or write a file by "
-            "-o speech.wav"
+            f"no loudspeaker was found ({first_line(error)}): connect one, or {_INSTEAD}"
         ) from error
     return Output(sounddevice, chosen, round(found["default_samplerate"]))
 
@@ -74,7 +73,7 @@ class Loudspeaker:
         except output.sounddevice.PortAudioError as error:
             raise AudioError(
                 f"the loudspeaker cannot be opened ({first_line(error)}): let go of it in other "
-                "programs, name another by --device, or write a file by -o speech.wav"
+                f"programs, name another by --device, or {_INSTEAD}"
             ) from error
 
     def play(self, samples: Samples) -> None:

@@ -91,12 +91,14 @@ def say(
     from mooer.cli.loudspeaker import find_output
     from mooer.cli.speech_file import format_of
     from mooer.errors import ConfigError, DecodeError
+    from mooer.files import write_whole
 
     if not list_voices and (text is None) == (file is None):
         raise ConfigError("give the text itself, or --file PATH (- for standard input)")
     if as_json and out == "-":
         raise ConfigError("--json and --out - both want standard output: name a file by --out")
     kind = format_of(out, format) if out is not None else ""
+    table = _words_format(words) if words is not None else ""
     pieces, num_bytes = ([text], len(text.encode())) if text is not None else _read(file or "-")
     card = find_output(device) if (play or out is None) and not list_voices else None
     speaker = _speaker(model, threads)
@@ -112,7 +114,7 @@ def say(
     finally:  # also after ctrl-C: what was said is there
         report.wall_s = time.perf_counter() - report.began_s
         if words is not None and report.spoken:
-            _write_words(report, words)
+            write_whole(words, transcript_of(report).render(table))
     if not report.spoken:
         raise DecodeError("there is nothing to say in the text: give it words")
     typer.echo(report.to_json() if as_json else "", nl=as_json)
@@ -260,15 +262,11 @@ def _say(
                 tally(min(done, num_bytes), num_bytes, f"{report.seconds:.0f} s of sound")
 
 
-def _write_words(report: Report, path: Path) -> None:
-    from mooer.errors import ConfigError
-    from mooer.files import write_whole
-    from mooer.transcript import FORMATS
+def _words_format(path: Path) -> str:
+    from mooer.cli.output import parse_formats
 
-    kind = path.suffix.lstrip(".") or "json"
-    if kind not in FORMATS:
-        raise ConfigError(f"--words writes {', '.join(FORMATS)}, not {kind!r}")
-    write_whole(path, transcript_of(report).render(kind))
+    [format] = parse_formats(path.suffix.lstrip(".") or "json")
+    return format
 
 
 def transcript_of(report: Report) -> Transcript:

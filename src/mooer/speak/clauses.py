@@ -39,7 +39,7 @@ _NUMBERED = "no nos fig figs vol eq sec ch p pp jan feb mar apr jun jul aug sep 
 _ALWAYS = frozenset((_TITLES + " " + _LATIN).split())
 _BEFORE_NUMBERS = frozenset(_NUMBERED.split())
 _CLOSING = frozenset("\"”’'」』》）)]】")
-_LAST_WORD = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]+\Z")
+_LAST_WORD = re.compile(rf"(?:[^\W\d_{CJK}]\.)*[^\W\d_{CJK}]+\Z")
 
 Kind = Literal["end", "pause", ""]
 

@@ -159,7 +159,7 @@ _RULES = (
         _measure,
     ),
     (re.compile(rf"{_FREE}(\d\d?)/(\d\d?){_END}"), _fraction),
-    (re.compile(rf"{_FREE}({_NUMBER})%?\s?[-–—~]\s?({_NUMBER})(%)?{_END}"), _range),
+    (re.compile(rf"{_FREE}({_NUMBER})%?\s?[-–—~]\s?({_NUMBER})(%)?(?!-\d){_END}"), _range),
     (re.compile(rf"{_FREE}[-−](?=\d)"), lambda m: "minus "),
     (re.compile(rf"{_FREE}[~≈](?=\s?\d)"), lambda m: "about "),
     (re.compile(r"(?<=\d)\s?[x×]\s?(?=\d)"), lambda m: " times "),

@@ -153,14 +153,18 @@ class _Library:
         samples: Samples = np.concatenate(parts).astype(np.float32) / np.float32(32768)
         return samples, words
 
-    def languages(self) -> tuple[str, ...]:
+    def languages(self) -> dict[str, str]:
+        """Codes of languages, and the names of their voices."""
         with self._lock:
             voices = self._library.espeak_ListVoices(None)
-            found, place = [], 0
+            found: dict[str, str] = {}
+            place = 0
             while voices[place]:
-                found.append(voices[place].contents.languages[1:].decode())
+                voice = voices[place].contents
+                name = voice.identifier.decode().rpartition("/")[2]
+                found.setdefault(voice.languages[1:].decode(), name)
                 place += 1
-        return tuple(dict.fromkeys(found))
+        return found
 
     def _choose(self, voice: str) -> None:
         if voice != self._voice:

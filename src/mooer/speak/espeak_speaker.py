@@ -15,7 +15,7 @@ from mooer.speak.stretches import aligned
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.5
 _WORDS_PER_MINUTE = 160
-_NAMES = {"zh": "cmn", "en": "en-us", "pt": "pt-br", "fr": "fr-fr", "no": "nb"}  # of languages
+_CODES = {"zh": "cmn", "en": "en-us", "pt": "pt-br", "fr": "fr-fr", "es": "es", "no": "nb"}
 
 
 class Espeak:
@@ -27,8 +27,8 @@ class Espeak:
         del num_threads  # it has one
         self.rate_hz = library().rate_hz
         known = library().languages()
-        self._names = {code.split("-")[0]: code for code in reversed(known)} | {
-            ours: theirs for ours, theirs in _NAMES.items() if theirs in known
+        self._names = {code.split("-")[0]: known[code] for code in reversed(known)} | {
+            ours: known[theirs] for ours, theirs in _CODES.items() if theirs in known
         }
         self.languages = tuple(sorted(self._names))
 

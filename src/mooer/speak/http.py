@@ -87,8 +87,11 @@ class SpeechServer:
         ends_at = time.monotonic() + self._timeout_s
         connection = self._connect()
         try:
-            response = self._ask(connection, body.encode())
-            yield from _samples(self._read(connection, response, ends_at), response, self._name)
+            self._ask(connection, body.encode())
+            with connection.getresponse() as response:
+                self._check(response)
+                blocks = self._read(connection, response, ends_at)
+                yield from _samples(blocks, response, self._name)
         except (OSError, http.client.HTTPException) as error:
             raise DecodeError(
                 f"{self._name} broke off while it spoke ({first_line(error)}): try again"
@@ -104,7 +107,7 @@ class SpeechServer:
             )
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
-    def _ask(self, connection: http.client.HTTPConnection, body: bytes) -> http.client.HTTPResponse:
+    def _ask(self, connection: http.client.HTTPConnection, body: bytes) -> None:
         headers = {"content-type": "application/json", "accept": "audio/wav, audio/pcm"}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
@@ -116,7 +119,8 @@ class SpeechServer:
                 "that the server runs"
             ) from error
         connection.request("POST", self._path, body, headers)
-        response = connection.getresponse()
+
+    def _check(self, response: http.client.HTTPResponse) -> None:
         if response.status in (401, 403):
             raise ModelError(
                 f"{self._name} refuses the key ({response.status}): give the right one"
@@ -124,7 +128,6 @@ class SpeechServer:
         if response.status != 200:
             told = " ".join(response.read(2000).decode("utf-8", "replace").split())[:200]
             raise DecodeError(f"{self._name} answered {response.status}: {told or response.reason}")
-        return response
 
     def _read(
         self,

@@ -170,7 +170,7 @@ _RULES = (
     (re.compile(rf"{_FREE}(\d+)[/⁄](\d+)(?![/\d])"), lambda m: f"{_read(m[2])}分之{_read(m[1])}"),
     (re.compile(rf"([¥$€£])\s*({_NUMBER})({_SCALE})?", re.IGNORECASE), _money),
     (
-        re.compile(rf"{_FREE}({_NUMBER}){_TO}({_NUMBER})(?=({_COUNTED})?)"),
+        re.compile(rf"{_FREE}(?<!\d-)({_NUMBER}){_TO}({_NUMBER})(?![\d.]|-\d)(?=({_COUNTED})?)"),
         lambda m: f"{_read(m[1])}到{'两' if m[2] == '2' and m[3] else _read(m[2])}",
     ),
     (re.compile(rf"{_FREE}({_NUMBER})\^([23])"), lambda m: f"{_read(m[1])}的{_POWERS[m[2]]}"),

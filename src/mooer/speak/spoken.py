@@ -22,7 +22,7 @@ class SpokenWord:
 class Spoken:
     """A clause as sound."""
 
-    text: str  # as it was written: the clauses of a text, joined, are that text
+    text: str  # as it was written: joined, they are the text, but for what could not be said
     samples: Samples  # [T] at `rate_hz`, in [-1, 1]
     rate_hz: int
     words: tuple[SpokenWord, ...] = ()  # of all its text, in order

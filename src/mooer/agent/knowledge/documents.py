@@ -67,10 +67,9 @@ def find_documents(folder: Path) -> Iterator[Found]:
         for name in sorted([*names, *linked]):
             if name[0] != "." and (name in linked or Path(name).suffix.lower() in KINDS):
                 yield _found(Path(top, name), folder)
-        while errors:
-            error = errors.pop()
-            path = Path(error.filename or top)
-            yield Found(_below(path, folder), path, error=error.strerror or "cannot be read")
+    for error in errors:
+        path = Path(error.filename or folder)
+        yield Found(_below(path, folder), path, error=error.strerror or "cannot be read")
 
 
 def _found(path: Path, folder: Path) -> Found:

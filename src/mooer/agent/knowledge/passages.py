@@ -11,6 +11,7 @@ from mooer.text import is_cjk, join_text
 
 # Behind a mark that ends a sentence: a Chinese one anywhere, a Western one before space.
 _ENDS = re.compile(r"(?<=[。！？；!?;])(?![”’」』）)])|(?<=[.!?;:])\s+|(?<=[。！？][”’」』）])|\n+")
+_LETTERS = 12  # of the longest words that are usual, with the space behind them
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 
 
@@ -43,10 +44,10 @@ def cut_text(text: str, options: CutOptions) -> Iterator[str]:
     held: list[str] = []
     num_new = 0
     for sentence in _sentences(text, options.max_words):
-        if num_new and sum(map(num_words, held)) + num_words(sentence) > options.max_words:
+        if num_new and sum(map(_size, [*held, sentence])) > options.max_words:
             yield join_text(held)
             held, num_new = _tail(held, options.overlap_words), 0
-            if sum(map(num_words, held)) + num_words(sentence) > options.max_words:
+            if sum(map(_size, [*held, sentence])) > options.max_words:
                 held = []
         held.append(sentence)
         num_new += 1
@@ -64,10 +65,15 @@ def num_words(text: str) -> int:
     return num_han + sum(1 for word in _WORD.findall(text) if not is_cjk(word[0]))
 
 
+def _size(text: str) -> int:
+    """Words, or what takes as much room: a table has few words and many marks."""
+    return max(num_words(text), -(-len(text) // _LETTERS))
+
+
 def _sentences(text: str, max_words: int) -> Iterator[str]:
     for part in _ENDS.split(text):
         sentence = " ".join(part.split())
-        if num_words(sentence) <= max_words and len(sentence) <= 12 * max_words:
+        if _size(sentence) <= max_words:
             if sentence:
                 yield sentence
             continue
@@ -81,7 +87,7 @@ def _pieces(sentence: str, max_words: int) -> Iterator[str]:
         at = match.start()
         begins = is_cjk(sentence[at]) or at == 0 or not sentence[at - 1].strip()
         count += begins
-        if (begins and count > max_words) or at - start >= 12 * max_words:
+        if (begins and count > max_words) or at - start >= _LETTERS * max_words:
             yield sentence[start:at].strip()
             start, count = at, 1
     yield sentence[start:].strip()
@@ -91,7 +97,7 @@ def _tail(sentences: list[str], max_words: int) -> list[str]:
     """The last sentences that have no more words together."""
     found: list[str] = []
     for sentence in reversed(sentences[1:]):
-        max_words -= num_words(sentence)
+        max_words -= _size(sentence)
         if max_words < 0:
             break
         found.insert(0, sentence)

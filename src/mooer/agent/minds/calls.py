@@ -62,9 +62,9 @@ class _Reader:
     def read(self, piece: str) -> Iterator[str | ToolCall]:
         self._held += piece
         while self._held:
-            before = self._held
+            before = self._held, self._is_call
             yield from self._call() if self._is_call else self._text()
-            if self._held == before:
+            if (self._held, self._is_call) == before:
                 return
 
     def end(self) -> Iterator[str | ToolCall]:
@@ -100,10 +100,12 @@ class _Reader:
             found, end = json.JSONDecoder().raw_decode(self._held, begin)
         except (ValueError, RecursionError):
             closes = self._held.find(END, begin)
-            if closes >= 0 or len(self._held) > _MAX_CHARS:
+            if closes >= 0:
                 logger.warning("the mind wrote a broken call, which is left out: %.80r", self._held)
-                self._held = self._held[closes + len(END) :] if closes >= 0 else ""
+                self._held = self._held[closes + len(END) :]
                 self._is_call = False
+            elif len(self._held) > _MAX_CHARS:
+                self._held = self._held[-len(END) :]
             return
         self._held, self._is_call, self._was_call = self._held[end:], False, True
         self._has_said = False  # another call may follow, without tags as well

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,10 @@ from mooer.tasks.prompts import Message
 NAME = "qwen2.5-0.5b"
 CONTEXT_TOKENS = 4096
 _RESPONSE = ("<tool_response>\n", "\n</tool_response>")
+_TELL = {
+    "zh": "请用这个结果，用一句话回答我。",
+    "en": "Now answer me with this result, in one sentence.",
+}
 
 
 class Chats(Protocol):
@@ -64,22 +68,28 @@ class Embedded:
         """
         if not turns:
             raise AgentError("there is no turn to answer: say something first")
-        prompt = with_tools(spoken(system, language_of(turns)), tools)
+        language = language_of(turns)
+        # A small model that has a result calls on and on: then it is shown no tools.
+        is_told = turns[-1].role == "tool"
+        prompt = with_tools(spoken(system, language), () if is_told else tools)
         names = {tool.name for tool in tools}
         num_calls = sum(len(turn.calls) for turn in turns)
-        with closing(self._pieces(turns, prompt, max_tokens)) as pieces:
+        tell = _TELL.get(language, _TELL["en"]) if is_told else ""
+        with closing(self._pieces(turns, prompt, tell, max_tokens)) as pieces:
             calls = parsed(pieces, names, start=num_calls)
             with closing(without_loops(spoken_text(calls))) as answer:
                 yield from answer
 
     def _pieces(
-        self, turns: Sequence[Turn], prompt: str, max_tokens: int
+        self, turns: Sequence[Turn], prompt: str, tell: str, max_tokens: int
     ) -> Generator[str, None, None]:
         room = self._llm.context_tokens - max_tokens - num_tokens(prompt) - 16
         num_left_out, has_begun = 0, False
         while True:
             num_left_out, shown = fitting(turns, room, first=num_left_out)
             messages = [Message("system", prompt), *_messages(shown)]
+            if tell:
+                messages[-1] = Message("user", f"{messages[-1].content}\n{tell}")
             try:
                 with closing(self._llm.chat(messages, max_tokens=max_tokens)) as pieces:
                     for piece in pieces:
@@ -93,14 +103,19 @@ class Embedded:
                 num_left_out += 1
 
 
-def _messages(turns: Iterable[Turn]) -> list[Message]:
-    """Turns as Qwen's template has them; results of tools are told by the user."""
+def _messages(turns: Sequence[Turn]) -> list[Message]:
+    """Turns as Qwen's template has them; results of tools are told by the user.
+
+    The call whose result is last is not shown: a small model would go on with another like it.
+    """
     found: list[Message] = []
-    for turn in turns:
+    last = max((i for i, turn in enumerate(turns) if turn.calls), default=-1)
+    last = last if turns[-1].role == "tool" else len(turns)
+    for i, turn in enumerate(turns):
         text = turn.text.encode(errors="replace").decode()
         if turn.role == "tool":
             text = text.join(_RESPONSE)
-        elif turn.calls:
+        elif turn.calls and i < last:
             text = f"{text}\n{as_text(turn.calls)}".strip()
         elif turn.role == "assistant" and turn.is_cut:
             text += "…"

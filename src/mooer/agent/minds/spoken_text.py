@@ -14,6 +14,7 @@ from contextlib import closing
 from mooer.agent.mind import ToolCall
 from mooer.agent.minds.calls import overlap
 from mooer.decoding.rules import without_loop
+from mooer.errors import MooerError
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +41,20 @@ def spoken_text(pieces: Iterable[str | ToolCall]) -> Iterator[str | ToolCall]:
     'Yes: see the page. Fine.'
     """
     held = ""
-    for piece in _without_thoughts(pieces):
-        if isinstance(piece, ToolCall):
-            yield from _cleaned(held)
-            held = ""
-            yield piece
-            continue
-        held += piece
-        end = _safe_end(held)
-        yield from _cleaned(held[:end])
-        held = held[end:]
+    try:
+        for piece in _without_thoughts(pieces):
+            if isinstance(piece, ToolCall):
+                yield from _cleaned(held)
+                held = ""
+                yield piece
+                continue
+            held += piece
+            end = _safe_end(held)
+            yield from _cleaned(held[:end])
+            held = held[end:]
+    except MooerError:  # what was written until it broke off is said
+        yield from _cleaned(held)
+        raise
     yield from _cleaned(held)
 
 
@@ -105,12 +110,12 @@ def _same_sentences(text: str) -> bool:
 
 def _without_thoughts(pieces: Iterable[str | ToolCall]) -> Iterator[str | ToolCall]:
     """What a model thinks aloud before it answers is left out."""
-    held, is_thought = "", False
+    held, is_thought, is_first = "", False, True
     for piece in pieces:
         if isinstance(piece, ToolCall):
             yield piece
             continue
-        held += piece
+        held += piece.lstrip() if is_first and not held else piece
         while True:
             tag = _THOUGHT[is_thought]
             before, found, after = held.partition(tag)
@@ -118,10 +123,12 @@ def _without_thoughts(pieces: Iterable[str | ToolCall]) -> Iterator[str | ToolCa
                 break
             if before and not is_thought:
                 yield before
+                is_first = False
             held, is_thought = after.lstrip(), not is_thought
         end = len(held) - overlap(held, tag)
         if end and not is_thought:
             yield held[:end]
+            is_first = False
         held = held[end:]
     if held and not is_thought:
         yield held

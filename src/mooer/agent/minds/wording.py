@@ -65,7 +65,21 @@ def with_tools(system: str, tools: Sequence[Tool]) -> str:
         "\n\nYou are provided with function signatures within <tools></tools> XML tags:\n"
         f"<tools>\n{shown}\n</tools>\n\nFor each function call, return a json object with function "
         "name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n"
-        '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+        '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>\n\n'
+        f"{_example(tools)}"
+    )
+
+
+def _example(tools: Sequence[Tool]) -> str:
+    """What makes a model of half a billion parameters call a function instead of guessing."""
+    easy = [tool for tool in tools if not tool.parameters.get("required")]
+    name = (easy or tools)[0].name
+    arguments = {} if easy else dict.fromkeys(tools[0].parameters["required"], "...")
+    call = json.dumps({"name": name, "arguments": arguments})
+    return (
+        "You do not know the time, and cannot compute, remember or look up anything by yourself: "
+        f"call the function for that. For example, where {name} is needed you answer\n"
+        f"<tool_call>\n{call}\n</tool_call>\nTo anything else you answer in words."
     )
 
 

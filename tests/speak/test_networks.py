@@ -1,0 +1,125 @@
+"""Kokoro and Piper over networks that hum: what goes in, and when words are heard."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from mooer.errors import ConfigError, DecodeError, ModelError
+from mooer.speak import Voice
+from mooer.speak.kokoro import Kokoro
+from mooer.speak.piper import Piper
+from tests.speak.tiny_networks import write_kokoro, write_piper
+
+pytest.importorskip("espeakng_loader")
+pytest.importorskip("pypinyin")
+
+
+def test_kokoro_tells_when_words_are_heard(tmp_path):
+    kokoro = Kokoro(write_kokoro(tmp_path / "kokoro"))
+    text = "我用Python，写代码。"
+    samples, stretches = kokoro.speak_timed(text, "zh", Voice.parse("one"))
+    assert [text[one.start : one.end] for one in stretches] == [
+        *"我用",
+        "Python，",
+        *"写代",
+        "码。",
+    ]
+    starts = [one.start_s for one in stretches]
+    assert starts == sorted(starts)
+    assert stretches[0].start_s == pytest.approx(0.025)  # behind the first pad
+    assert all(one.end_s > one.start_s for one in stretches)
+    assert stretches[-1].end_s <= len(samples) / kokoro.rate_hz
+    python = stretches[2]
+    assert python.end_s - python.start_s == pytest.approx(0.05 * 6)  # pˈIθən
+    np.testing.assert_array_equal(samples, kokoro.speak(text, "zh", Voice.parse("one")))
+
+
+def test_times_go_on_over_the_pieces_of_a_long_text(tmp_path):
+    kokoro = Kokoro(write_kokoro(tmp_path / "kokoro"))
+    text = "今天天气很好，我们一起去公园。" * 6
+    samples, stretches = kokoro.speak_timed(text, "zh", Voice.parse("one"))
+    assert len(stretches) == 13 * 6
+    gaps = np.diff([one.start_s for one in stretches])
+    assert gaps.min() >= 0
+    assert 0.9 < stretches[-1].end_s / (len(samples) / kokoro.rate_hz) <= 1.0
+
+
+def test_a_network_without_that_tensor_speaks_and_tells_no_times(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        kokoro = Kokoro(write_kokoro(tmp_path / "kokoro", named=False))
+    assert "times of words are estimates" in caplog.text
+    samples, stretches = kokoro.speak_timed("你好", "zh", Voice.parse("one"))
+    assert len(samples) > 1000
+    assert stretches == ()
+
+
+def test_piper_speaks_english_and_chinese_names(tmp_path):
+    piper = Piper(write_piper(tmp_path / "piper"))
+    assert (piper.voices, piper.languages, piper.rate_hz) == (("hum",), ("en",), 22_050)
+    text = "In 北京 it is 5 km, Dr. Who."
+    samples, stretches = piper.speak_timed(text, "en", Voice.parse("hum"))
+    words = [text[one.start : one.end] for one in stretches]
+    assert words == ["In", "北", "京", "it", "is", "5", "km,", "Dr.", "Who."]
+    assert all(one.end_s > one.start_s for one in stretches)
+    assert stretches[-1].end_s <= len(samples) / 22_050
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "voice", "speed", "error", "message"),
+    [
+        ("?!", "en", "hum", 1.0, DecodeError, "nothing to say"),
+        ("你好", "zh", "hum", 1.0, ConfigError, "speaks en, not 'zh'"),
+        ("hi", "en", "joe", 1.0, ConfigError, "unknown voice"),
+        ("hi", "en", "hum+joe", 1.0, ConfigError, "cannot blend"),
+        ("hi", "en", "hum", 9.0, ConfigError, "speed must be"),
+        ("word " * 500, "en", "hum", 1.0, DecodeError, "give it in clauses"),
+    ],
+)
+def test_what_piper_does_not_say(tmp_path, text, language, voice, speed, error, message):
+    piper = Piper(write_piper(tmp_path / "piper"))
+    with pytest.raises(error, match=message):
+        piper.speak(text, language, Voice.parse(voice), speed=speed)
+
+
+def test_folders_that_are_no_voices(tmp_path):
+    with pytest.raises(ModelError, match="not a usable Piper voice"):
+        Piper(tmp_path)
+    folder = write_piper(tmp_path / "piper")
+    settings = json.loads((folder / "voice.onnx.json").read_text("utf-8"))
+    (folder / "voice.onnx.json").write_text(json.dumps(settings | {"num_speakers": 3}), "utf-8")
+    with pytest.raises(ModelError, match="3 speakers"):
+        Piper(folder)
+    (folder / "voice.onnx").write_bytes(b"nonsense")
+    (folder / "voice.onnx.json").write_text(json.dumps(settings), "utf-8")
+    with pytest.raises(ModelError, match="not a usable network"):
+        Piper(folder)
+
+
+@pytest.mark.real
+def test_joe_is_recognised(model):
+    from mooer.speak import load_speaker
+
+    joe = load_speaker("piper-joe")
+    text = "Today we will talk about how machines learn to understand human speech."
+    samples, stretches = joe.speak_timed(text, "en", Voice.parse("joe"))
+    heard = model.transcribe(samples, rate_hz=joe.rate_hz, language="en", words=True)
+    assert heard.text.rstrip(".") == text.rstrip(".")
+    said = [word for segment in heard.segments for word in segment.words]
+    off_s = [abs(one.start_s - word.start_s) for one, word in zip(stretches, said, strict=True)]
+    assert np.median(off_s) < 0.15
+
+
+@pytest.mark.real
+def test_kokoros_times_are_those_that_are_heard(model):
+    from mooer.speak import load_speaker
+
+    kokoro = load_speaker("kokoro-82m")
+    text = "今天天气很好，我们一起去公园散步吧。"
+    samples, stretches = kokoro.speak_timed(text, "zh", Voice.parse("jf_nezumi"))
+    heard = model.transcribe(samples, rate_hz=kokoro.rate_hz, language="zh", words=True)
+    said = [word for segment in heard.segments for word in segment.words]
+    assert len(said) == len(stretches)
+    off_s = [abs(one.start_s - word.start_s) for one, word in zip(stretches, said, strict=True)]
+    assert np.median(off_s) < 0.15
