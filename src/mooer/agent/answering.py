@@ -246,6 +246,7 @@ class Answering:
         """The floor is free."""
         assert self.current is answer
         self.current = None
+        answer.forget_sound()
         self.quiet_since_s = self._context.time_s
         self.retrieval.forget()
         if self._deferred and not answer.is_broken_off:
