@@ -88,6 +88,7 @@ class ByWords:
         self._index = index
 
     def search(self, text: str, num: int) -> list[Source]:
+        """As a `Knowledge`."""
         ids = self._index.by_words(text, num)
         held = self._index.passages(ids)
         return [Source(f"{held[i].name} ({held[i].heading})", held[i].text) for i in ids]
@@ -108,6 +109,7 @@ def recall(args: argparse.Namespace) -> None:
                 "words": ByWords(index),
                 "meaning": Folder(index, embedder, SearchOptions(by_words=False)),
                 "both": Folder(index, embedder),
+                "both, not across": Folder(index, embedder, SearchOptions(across=False)),
             }
             lines = []
             for way, knowledge in ways.items():

@@ -7,7 +7,16 @@ import pytest
 
 from mooer.agent.mind import Turn
 from mooer.agent.persona import Persona, read_persona
-from mooer.agent.policy import BACK_CHANNELS, Moment, PolicyOptions, Say, Speak, decide, follow_up
+from mooer.agent.policy import (
+    BACK_CHANNELS,
+    Moment,
+    PolicyOptions,
+    Say,
+    Speak,
+    decide,
+    follow_up,
+    wants_lookup,
+)
 from mooer.errors import ConfigError
 
 PERSONAS = sorted((Path(__file__).parents[2] / "recipes" / "personas").glob("*.yaml"))
@@ -137,3 +146,20 @@ def test_a_follow_up_question_not_every_time():
 
 def test_a_persona_needs_no_file():
     assert Persona("Be kind.").policy == PolicyOptions()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", False),
+        ("嗯嗯", False),
+        ("谢谢你，再见", False),
+        ("Thank you, good night", False),
+        ("Yes please", False),
+        ("会议室怎么预订", True),
+        ("What does the contract say about rent?", True),
+        ("GGUF 是什么", True),
+    ],
+)
+def test_small_talk_is_not_looked_up(text, wanted):
+    assert wants_lookup(text) is wanted

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from mooer.agent.mind import Turn
 from mooer.errors import ConfigError
+from mooer.text import is_cjk
 
 T = TypeVar("T")
 
@@ -97,10 +98,29 @@ _PROACTIVE = {
     ),
 }
 _QUESTION = re.compile(r"[?？]|[吗呢么]\s*[。.!！]?\s*$")
+_WORD = re.compile(r"[a-z][a-z'’]+|\d+", re.IGNORECASE)
+_SMALL_TALK = re.compile(
+    r"你好|您好|谢谢|再见|拜拜|好的|可以|没有|是的|不是|知道了|明白|嗯|哦|啊|吧|呢|吗"
+    r"|\b(?:hello|hi|hey|there|thanks?|thank you|bye|ok(?:ay)?|yes|yeah|no|sure|right|well|please"
+    r"|good (?:morning|evening|night)|how are you|mm-?hm|uh-?huh|i see)\b",
+    re.IGNORECASE,
+)
 _ENDS_TALK = re.compile(
     r"再见|拜拜|晚安|不用了|没事了|谢谢|\b(?:good)?bye\b|good night|that'?s all|\bthank",
     re.I,
 )
+
+
+def wants_lookup(text: str) -> bool:
+    """Whether it is worth while to search for what a user says: not for a greeting or a "yes".
+
+    Cheap enough for every partial text, so that a search can begin before the turn is over.
+
+    >>> [wants_lookup(text) for text in ("嗯，好的", "Hello there!", "图书馆几点开门")]
+    [False, False, True]
+    """
+    bare = _SMALL_TALK.sub(" ", text)
+    return sum(2 if is_cjk(char) else 0 for char in bare) + 3 * len(_WORD.findall(bare)) >= 6
 
 
 def decide(moment: Moment, turns: Sequence[Turn], options: PolicyOptions) -> Say | Speak | None:

@@ -16,6 +16,7 @@ from mooer.agent.knowledge.folder import Folder, SearchOptions, open_folder, ope
 from mooer.agent.knowledge.index import Index, Known
 from mooer.agent.knowledge.passages import CutOptions, Passage
 from mooer.agent.knowledge.quotes import quoted
+from mooer.agent.language import script_of
 from mooer.errors import ConfigError, StoreError
 
 TEA = "# Tea\nGreen tea is brewed at seventy degrees.\n"
@@ -193,6 +194,27 @@ def test_exact_search_agrees_with_all_products(held):
     best = np.argsort(-(vectors.astype(np.float16).astype(np.float32) @ query))[:5]
     found = Folder(held, embedder, SearchOptions(by_words=False)).search("q", 5)
     assert [int(one.text) for one in found] == best.tolist()
+
+
+class Partial(LetterEmbedder):
+    """Is nearer to all that is in its own language, as e5 is."""
+
+    def _vectors(self, texts):
+        found = super()._vectors(texts)
+        for vector, text in zip(found, texts, strict=True):
+            vector[0 if script_of(text) == "zh" else 1] += 3
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_a_question_is_not_drawn_to_its_own_language(tmp_path, held):
+    texts = {f"zh{i}_txt": f"{'甲乙丙丁戊己庚辛'[i]}先生住在这里。" for i in range(8)}
+    texts |= {f"en{i}_txt": f"The house of mister {'abcdefgh'[i] * 3}." for i in range(8)}
+    build(shelf(tmp_path / "both", **texts, gguf_txt="GGUF files."), held, Partial())
+    asked = "什么是 GGUF 文件？"
+    across = Folder(held, Partial(), SearchOptions(by_words=False))
+    assert across.search(asked, 1)[0].name == "gguf.txt"
+    plain = Folder(held, Partial(), SearchOptions(by_words=False, across=False))
+    assert plain.search(asked, 1)[0].name.startswith("zh")
 
 
 def test_a_folder_is_opened_with_its_index_in_it(notes):

@@ -72,9 +72,7 @@ def test_a_call_is_given_out_and_its_result_is_told_without_tools():
     system, *_, last = llm.requests[1]
     assert llm.requests[0][0].content.startswith(system.content)  # the same beginning, in the cache
     assert "<tools>" not in system.content
-    assert last.content.startswith(
-        "What time is it?\n<tool_response>\n09:00\n</tool_response>\nNow answer me"
-    )
+    assert last.content.startswith("What time is it?\nThe result is: 09:00\nAnswer me with")
 
 
 def test_marks_and_loops_do_not_come_through(caplog):

@@ -26,6 +26,7 @@ from mooer.errors import StoreError
 INDEX = ".mooer-knowledge.db"  # in the folder itself, hidden
 _FUSED = 60  # Cormack et al. 2009: 1 / (60 + rank), summed over both lists
 _CANDIDATES = 50  # of each list
+_GROUP = 8  # passages of a language that have a mean
 _ROWS = 8192  # that are compared at once: they stay in the processor's cache
 
 Floats = NDArray[np.float32]
@@ -37,6 +38,7 @@ class SearchOptions:
 
     min_score: float = 0.0  # the least cosine; e5 gives unrelated texts 0.7 to 0.8
     by_words: bool = True  # and not by meaning alone
+    across: bool = True  # scores of Chinese and of other passages are each held to their mean
 
 
 class Folder:
@@ -55,6 +57,7 @@ class Folder:
         self._version = -1
         self._ids = np.zeros(0, np.int64)
         self._vectors: Halves = np.zeros((0, index.width), np.float16)
+        self._is_chinese = np.zeros(0, np.bool_)
 
     def search(self, text: str, num: int) -> list[Source]:
         """The best `num` passages, by reciprocal rank fusion of both lists; scores are cosines.
@@ -68,7 +71,7 @@ class Folder:
             if not len(self._ids):
                 return []
             scores = self._scores(self._embedder.queries([text])[0])
-            near = _best(scores, _CANDIDATES)
+            near = _best(self._held_to_mean(scores), _CANDIDATES)
             lists = [self._ids[near].tolist()]
             if self._options.by_words:
                 lists.append(self._index.by_words(text, _CANDIDATES))
@@ -95,7 +98,7 @@ class Folder:
     def _load(self) -> None:
         version = self._index.version()
         if version != self._version:
-            self._ids, self._vectors = self._index.vectors()
+            self._ids, self._vectors, self._is_chinese = self._index.vectors()
             self._version = version
 
     def _scores(self, vector: Floats) -> Floats:
@@ -103,6 +106,15 @@ class Folder:
         for start in range(0, len(found), _ROWS):
             rows = self._vectors[start : start + _ROWS].astype(np.float32)
             np.dot(rows, vector, out=found[start : start + _ROWS])
+        return found
+
+    def _held_to_mean(self, scores: Floats) -> Floats:
+        """Without what e5 adds for the language alone: a question is near to all of its own."""
+        num = int(self._is_chinese.sum())
+        if not self._options.across or min(num, len(scores) - num) < _GROUP:
+            return scores
+        own, other = scores[self._is_chinese].mean(), scores[~self._is_chinese].mean()
+        found: Floats = scores - np.where(self._is_chinese, own, other)
         return found
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.agent.knowledge.passages import Passage
+from mooer.agent.language import script_of
 from mooer.errors import StoreError, first_line
 from mooer.text import is_cjk
 
@@ -31,7 +32,7 @@ CREATE TABLE IF NOT EXISTS files (
     mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL, error TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS passages (
     id INTEGER PRIMARY KEY, file INTEGER NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL,
-    vector BLOB NOT NULL);
+    is_chinese INTEGER NOT NULL, vector BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS passages_of_files ON passages (file);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(terms, content='', tokenize='unicode61');
 CREATE VIRTUAL TABLE IF NOT EXISTS num_passages USING fts5vocab(words, 'row');
@@ -136,8 +137,15 @@ class Index:
             ).lastrowid
             for passage, vector in zip(passages, vectors.astype(np.float16), strict=True):
                 row = self._base.execute(
-                    "INSERT INTO passages (file, heading, text, vector) VALUES (?, ?, ?, ?)",
-                    (place, passage.heading, passage.text, vector.tobytes()),
+                    "INSERT INTO passages (file, heading, text, is_chinese, vector) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    (
+                        place,
+                        passage.heading,
+                        passage.text,
+                        script_of(passage.text) == "zh",
+                        vector.tobytes(),
+                    ),
                 ).lastrowid
                 written = (row, _indexed(passage.heading, passage.text))
                 self._base.execute("INSERT INTO words (rowid, terms) VALUES (?, ?)", written)
@@ -171,14 +179,15 @@ class Index:
         self._base.execute("DELETE FROM passages WHERE file = ?", row)
         self._base.execute("DELETE FROM files WHERE id = ?", row)
 
-    def vectors(self) -> tuple[NDArray[np.int64], Halves]:
-        """The ids [N] and vectors [N, W] of all passages."""
-        rows = self._rows("SELECT id, vector FROM passages ORDER BY id")
+    def vectors(self) -> tuple[NDArray[np.int64], Halves, NDArray[np.bool_]]:
+        """The ids [N] and vectors [N, W] of all passages, and whether they are Chinese [N]."""
+        rows = self._rows("SELECT id, vector, is_chinese FROM passages ORDER BY id")
         data = b"".join(row[1] for row in rows)
         if len(data) != 2 * self.width * len(rows):
             raise StoreError(f"{self.path} is damaged: build it anew")
         ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-        return ids, np.frombuffer(data, "<f2").reshape(len(rows), self.width)
+        is_chinese = np.fromiter((row[2] for row in rows), np.bool_, len(rows))
+        return ids, np.frombuffer(data, "<f2").reshape(len(rows), self.width), is_chinese
 
     def by_words(self, text: str, num: int) -> list[int]:
         """Ids of the passages that share words with a text, best first by BM25."""

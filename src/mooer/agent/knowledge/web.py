@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from mooer.agent.events import Source
 from mooer.agent.exchange import Request, Service, document
-from mooer.agent.minds.wording import script_of
+from mooer.agent.language import script_of
 from mooer.errors import AgentError, ConfigError
 
 SERPER_URL = "https://google.serper.dev"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mooer.agent.mind import Tool, ToolCall, Turn
 from mooer.agent.minds.calls import as_text, parsed
@@ -20,10 +20,14 @@ from mooer.tasks.prompts import Message
 NAME = "qwen2.5-0.5b"
 CONTEXT_TOKENS = 4096
 _RESPONSE = ("<tool_response>\n", "\n</tool_response>")
-_TELL = {
-    "zh": "请用这个结果，用一句话回答我。",
-    "en": "Now answer me with this result, in one sentence.",
+# What a small model answers from best: the result in plain words, and what to do with it.
+_TOLD = {
+    "zh": ("查到的结果是：{}", "请根据这个结果，用一句话回答我。"),
+    "en": ("The result is: {}", "Answer me with this result, in one sentence."),
 }
+
+
+Role = Literal["user", "assistant"]
 
 
 class Chats(Protocol):
@@ -74,22 +78,19 @@ class Embedded:
         prompt = with_tools(spoken(system, language), () if is_told else tools)
         names = {tool.name for tool in tools}
         num_calls = sum(len(turn.calls) for turn in turns)
-        tell = _TELL.get(language, _TELL["en"]) if is_told else ""
-        with closing(self._pieces(turns, prompt, tell, max_tokens)) as pieces:
+        with closing(self._pieces(turns, prompt, language, max_tokens)) as pieces:
             calls = parsed(pieces, names, start=num_calls)
             with closing(without_loops(spoken_text(calls))) as answer:
                 yield from answer
 
     def _pieces(
-        self, turns: Sequence[Turn], prompt: str, tell: str, max_tokens: int
+        self, turns: Sequence[Turn], prompt: str, language: str, max_tokens: int
     ) -> Generator[str, None, None]:
         room = self._llm.context_tokens - max_tokens - num_tokens(prompt) - 16
         num_left_out, has_begun = 0, False
         while True:
             num_left_out, shown = fitting(turns, room, first=num_left_out)
-            messages = [Message("system", prompt), *_messages(shown)]
-            if tell:
-                messages[-1] = Message("user", f"{messages[-1].content}\n{tell}")
+            messages = [Message("system", prompt), *_messages(shown, language)]
             try:
                 with closing(self._llm.chat(messages, max_tokens=max_tokens)) as pieces:
                     for piece in pieces:
@@ -103,25 +104,28 @@ class Embedded:
                 num_left_out += 1
 
 
-def _messages(turns: Sequence[Turn]) -> list[Message]:
+def _messages(turns: Sequence[Turn], language: str) -> list[Message]:
     """Turns as Qwen's template has them; results of tools are told by the user.
 
     The call whose result is last is not shown: a small model would go on with another like it.
     """
     found: list[Message] = []
-    last = max((i for i, turn in enumerate(turns) if turn.calls), default=-1)
-    last = last if turns[-1].role == "tool" else len(turns)
+    told, ask = _TOLD.get(language, _TOLD["en"])
+    called = max((i for i, turn in enumerate(turns) if turn.calls), default=-1)
+    last = called if turns[-1].role == "tool" else len(turns)
     for i, turn in enumerate(turns):
         text = turn.text.encode(errors="replace").decode()
         if turn.role == "tool":
-            text = text.join(_RESPONSE)
+            text = told.format(text) if i > last else text.join(_RESPONSE)
         elif turn.calls and i < last:
             text = f"{text}\n{as_text(turn.calls)}".strip()
         elif turn.role == "assistant" and turn.is_cut:
             text += "…"
-        role = "assistant" if turn.role == "assistant" else "user"
+        role: Role = "assistant" if turn.role == "assistant" else "user"
         if found and found[-1].role == role:
-            found[-1] = Message(found[-1].role, f"{found[-1].content}\n{text}")
+            found[-1] = Message(role, f"{found[-1].content}\n{text}")
         elif text.strip():
-            found.append(Message("assistant" if role == "assistant" else "user", text))
+            found.append(Message(role, text))
+    if last < len(turns):
+        found[-1] = Message("user", f"{found[-1].content}\n{ask}")
     return found

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 
+from mooer.agent.language import has_letters, script_of
 from mooer.agent.mind import Tool, Turn
-from mooer.text import is_cjk
 
 _SPOKEN = {
     "zh": (
@@ -21,7 +20,6 @@ _SPOKEN = {
     ),
 }
 _OTHER = "Answer in the language that the user speaks."
-_LETTER = re.compile(r"[^\W\d_]")
 
 
 def language_of(turns: Sequence[Turn]) -> str:
@@ -31,19 +29,9 @@ def language_of(turns: Sequence[Turn]) -> str:
     'zh'
     """
     for turn in reversed(turns):
-        if turn.role == "user" and (turn.language or _LETTER.search(turn.text)):
+        if turn.role == "user" and (turn.language or has_letters(turn.text)):
             return turn.language or script_of(turn.text)
     return "en"
-
-
-def script_of(text: str) -> str:
-    """The language that a text seems to be in: "zh" where a fifth of its letters is Chinese.
-
-    >>> script_of("用 mooer transcribe 写字幕"), script_of("What is 道?")
-    ('zh', 'en')
-    """
-    letters = _LETTER.findall(text)
-    return "zh" if 5 * sum(map(is_cjk, letters)) > len(letters) else "en"
 
 
 def spoken(system: str, language: str) -> str:
