@@ -163,6 +163,15 @@ def played(page: Page, talk: bytes, word: int, done: str) -> None:
     page.wait_for_timeout(300)
 
 
+def conversed(page: Page) -> None:
+    """A conversation: what the microphone says is answered, and where the time went is shown."""
+    page.click("#converse")
+    times = page.locator(".turn.agent .times summary").first
+    times.wait_for()
+    times.click()
+    page.wait_for_timeout(500)
+
+
 def main() -> None:
     """Take them all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -193,6 +202,9 @@ def main() -> None:
         expect(page.locator("#transcript li")).not_to_have_count(0, timeout=WAIT_MS)
         expect(page.locator("#open .partial")).not_to_be_empty(timeout=WAIT_MS)
         camera.take(page, "microphone")
+        page = camera.page(1060, 760, "zh-CN", "light")
+        conversed(page)
+        camera.take(page, "conversation")
         browser.close()
 
 

@@ -264,7 +264,7 @@ def test_an_answer_is_interrupted(live, mind):
         talk.send("mooer.played", item_id=item_id, audio_ms=300)
         talk.sound((2.0, 0.4), (1.5, 0))
         talk.event("mooer.flush")
-        talk.send("mooer.played", item_id=item_id, audio_ms=700)  # so far it got
+        talk.send("mooer.played", item_id=item_id, audio_ms=1500)  # so far it got
         events = talk.events("response.done")
         talk.say("And?")
         talk.events("response.done")

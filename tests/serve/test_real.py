@@ -1,6 +1,10 @@
 """The house's own models behind the port, asked by the official client."""
 
+import asyncio
+import base64
+import io
 import threading
+import wave
 
 import pytest
 from tests.serve.stand import until
@@ -74,3 +78,42 @@ def test_a_text_is_spoken(client):
         data = b"".join(answer.iter_bytes())
     found = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", data))
     assert "morning" in found.text.lower()
+
+
+def test_a_spoken_question_is_answered_aloud(client):
+    """A whole turn: Kokoro asks, Whisper hears, Qwen thinks, Kokoro answers, Whisper hears that."""
+    question = "What is the capital of France?"
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input=question, response_format="pcm"
+    ) as spoken:
+        sound = b"".join(spoken.iter_bytes())
+
+    async def converse():
+        asker = openai.AsyncOpenAI(base_url=client.base_url, api_key="x")
+        async with asker, asker.realtime.connect(model="agent") as connection:
+            transcription = {"transcription": {"model": "default", "language": "en"}}
+            session = {"type": "realtime", "audio": {"input": transcription}}
+            await connection.session.update(session=session)
+            for block in (sound, bytes(96_000)):  # the question, two seconds of silence
+                audio = base64.b64encode(block).decode()
+                await connection.input_audio_buffer.append(audio=audio)
+            heard, data = "", b""
+            async for event in connection:
+                if event.type == "conversation.item.input_audio_transcription.completed":
+                    heard = event.transcript
+                elif event.type == "response.output_audio.delta":
+                    data += base64.b64decode(event.delta)
+                elif event.type == "response.done" and event.response.status != "cancelled":
+                    return heard, data, event.response.output[0].content[0].transcript
+        raise AssertionError("the connection ended before the answer")
+
+    heard, data, said = asyncio.run(asyncio.wait_for(converse(), 120))
+    assert "capital of france" in heard.lower()
+    assert "Paris" in said
+    assert len(data) > 24_000
+    pcm = io.BytesIO()
+    with wave.open(pcm, "wb") as out:
+        out.setparams((1, 2, 24_000, 0, "NONE", ""))
+        out.writeframes(data)
+    found = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", pcm.getvalue()))
+    assert "paris" in found.text.lower()

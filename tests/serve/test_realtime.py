@@ -186,6 +186,14 @@ def test_what_cannot_be_is_told_and_the_connection_stays(event, code, param):
         read(socket, "session.updated")
 
 
+def test_who_connects_to_transcribe_transcribes():
+    with serving() as (client, _, _):
+        path = "/v1/realtime?model=gpt-realtime&intent=transcription"
+        with opened(client, path) as socket:
+            [created] = read(socket, "session.created")
+        assert created["session"]["type"] == "transcription"
+
+
 def test_a_server_without_an_agent_transcribes_alone():
     with serving(settings={"agent": None}) as (client, _, _):
         with opened(client, "/v1/realtime?model=gpt-realtime") as socket:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mooer.agent.jobs import ThreadJobs
-from mooer.agent.mind import Knowledge, Mind, Tool
+from mooer.agent.mind import Knowledge, Mind
 from mooer.agent.minds import MINDS
 from mooer.agent.options import AgentOptions
 from mooer.agent.own_tools import own_tools
@@ -50,18 +50,6 @@ class Ears:
         options = RecognizeOptions(language=language)
         found = self._listener.transcribe(samples, options, rate_hz=SAMPLE_RATE_HZ)
         return Heard(found.text.strip(), found.language if found.segments else "")
-
-
-class OwnTools:
-    """Functions that the server runs itself (a `Toolbox` of a session)."""
-
-    def __init__(self, toolbox: Toolbox) -> None:
-        self._toolbox = toolbox
-        self.tools: Sequence[Tool] = toolbox.tools
-
-    def call(self, name: str, arguments: str) -> str:
-        """The result of a function, for the mind."""
-        return self._toolbox.run(name, arguments)
 
 
 @dataclass(frozen=True)
@@ -160,7 +148,7 @@ class AgentEngine:
             vad=senses.vad,
             turn=senses.turn,
             knowledge=senses.knowledge,
-            toolbox=OwnTools(Toolbox(functions)) if functions else None,
+            toolbox=Toolbox(functions) if functions else None,
         )
         base = AgentOptions(
             instructions=persona.instructions,

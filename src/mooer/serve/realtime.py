@@ -43,7 +43,8 @@ async def _sessions(state: State, socket: Socket, caller: Caller) -> None:
     """What a caller connects for, and what it makes of that before it says anything."""
     name = socket.query.get("model", "")
     is_hosted = name.startswith(_HOSTED)
-    converses = state.engines.has(AGENT, "" if is_hosted else name) and bool(name)
+    is_named = bool(name) and socket.query.get("intent") != "transcription"
+    converses = is_named and state.engines.has(AGENT, "" if is_hosted else name)
     if is_hosted:
         name = ""
     asked: Message | None = None
