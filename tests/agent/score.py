@@ -175,8 +175,8 @@ class ToneVoicing:
 class Stage:
     """Fakes, a session on them, and what the user says when."""
 
-    def __init__(self, answers=None, *, options=None, jobs=None, **parts):
-        self.clock = Clock()
+    def __init__(self, answers=None, *, options=None, jobs=None, clock=None, **parts):
+        self.clock = clock or Clock()
         self.words = Words()
         self.hear = FakeHear(self.words, self.clock)
         self.mind = FakeMind(self.clock, dict(answers or {}))
@@ -265,7 +265,7 @@ class Toolbox:
         self.tools = (Tool("add", "adds numbers"), Tool("fail", "fails"))
         self.clock, self.takes_s = clock, takes_s
 
-    def call(self, name, arguments):
+    def run(self, name, arguments):
         self.clock.spend(self.takes_s)
         if name == "fail":
             raise AgentError("the tool is broken: take another")

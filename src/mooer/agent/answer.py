@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -137,7 +137,7 @@ class Answer:
         """(start, samples, text) of what is to be played from a sample on."""
         for round_ in self.rounds:
             for clause in round_.clauses:
-                if clause.end > start and clause.num_samples:
+                if clause.end > start and len(clause.spoken.samples):
                     into = max(0, start - clause.start)
                     text = "" if into else clause.spoken.text
                     yield clause.start + into, clause.spoken.samples[into:], text
@@ -150,13 +150,8 @@ class Answer:
         return join_text([clause.spoken.text for clause in clauses])
 
     def forget_sound(self) -> None:
-        """Let go of the samples that are played; the times of their words stay."""
+        """Let go of the samples; the times of the words stay."""
+        nothing = np.zeros(0, np.float32)
         for round_ in self.rounds:
             for clause in round_.clauses:
-                if clause.end <= self.played and len(clause.spoken.samples):
-                    clause.spoken = Spoken(
-                        clause.spoken.text,
-                        np.zeros(0, np.float32),
-                        clause.spoken.rate_hz,
-                        clause.spoken.words,
-                    )
+                clause.spoken = replace(clause.spoken, samples=nothing)

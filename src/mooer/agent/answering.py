@@ -142,8 +142,8 @@ class Answering:
             if not answer.is_held:
                 self._context.tell(Sourced(self._context.time_s, answer.number, found))
         parts, options = self._context.parts, self._context.options
-        quoted = parts.quote(answer.sources) if answer.sources else ""
-        question = self._ask.question(self._memory.turns, options.instructions, quoted)
+        sources = answer.sources if len(answer.rounds) == 1 else ()
+        question = self._ask.question(self._memory.turns, options.instructions, sources)
         work = answering(parts, options, replace(question, tools=self.calling.tools))
         self._task = self._context.start("think", work, options.think_s, self._take, self._done)
 
@@ -195,7 +195,8 @@ class Answering:
         if round_.calls and not round_.is_broken and self.calling.run(answer, round_):
             return
         answer.is_made = True
-        if answer.is_spoken and answer.text.strip() and not answer.num_samples:
+        is_silent = answer.is_spoken and answer.text.strip() and not answer.num_samples
+        if is_silent and not round_.is_broken:
             self._context.fail("speak", AgentError("nothing of the answer could be spoken"))
         self._end_if_made()
 
@@ -245,6 +246,7 @@ class Answering:
         """The floor is free."""
         assert self.current is answer
         self.current = None
+        answer.forget_sound()
         self.quiet_since_s = self._context.time_s
         self.retrieval.forget()
         if self._deferred and not answer.is_broken_off:

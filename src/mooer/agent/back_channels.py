@@ -20,7 +20,7 @@ _CHINESE = (
 BACK_CHANNELS = tuple(_ENGLISH.split() + _CHINESE.split())
 
 _ECHO_SHARE = 0.7  # of the tokens heard, in order in what is being spoken
-_ECHO_MIN_TOKENS = 3  # a shorter answer, "yes", may well be the user's own
+_ECHO_MIN_TOKENS = 3  # fewer must be found as they are
 
 
 def is_back_channel(text: str, words: Collection[str] = BACK_CHANNELS) -> bool:
@@ -50,8 +50,10 @@ def is_echo(text: str, spoken: str) -> bool:
     False
     """
     heard, said = _tokens(text), _tokens(spoken)
-    if len(heard) < _ECHO_MIN_TOKENS or not said:
+    if not heard or not said:
         return False
+    if len(heard) < _ECHO_MIN_TOKENS:
+        return any(said[i : i + len(heard)] == heard for i in range(len(said)))
     stretch = len(heard) + 2
     most = max(
         _in_order(heard, said[start : start + stretch])

@@ -109,7 +109,7 @@ class Calling:
 
 def _running(toolbox: Toolbox, call: ToolCall) -> Work:
     def work(tell: Tell) -> Generator[None, None, None]:
-        tell(toolbox.call(call.name, call.arguments))
+        tell(toolbox.run(call.name, call.arguments))
         yield
 
     return work

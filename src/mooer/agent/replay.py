@@ -45,12 +45,18 @@ class Player:
             if isinstance(event, AnswerSound):
                 if not self._queue:
                     self._wait_s = self.latency_s
-                self.rate_hz = event.rate_hz
+                self._set_rate(event.rate_hz)
                 self._queue.append((event.answer, event.start_sample, event.samples))
             elif isinstance(event, Flush):
                 self._queue = [entry for entry in self._queue if entry[0] != event.answer]
             elif isinstance(event, Resumed):
                 self._wait_s = 0.0
+
+    def _set_rate(self, rate_hz: int) -> None:
+        """All answers have the same rate; before the first there is silence of any rate."""
+        if rate_hz != self.rate_hz:
+            num = round(sum(map(len, self.track)) * rate_hz / self.rate_hz)
+            self.track, self.rate_hz = [np.zeros(num, np.float32)], rate_hz
 
     @property
     def is_playing(self) -> bool:

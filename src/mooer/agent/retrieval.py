@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from mooer.agent.context import Context, Task
 from mooer.agent.events import Source
 from mooer.agent.jobs import Tell, Work
-from mooer.agent.parts import Knowledge
+from mooer.agent.mind import Knowledge
 from mooer.errors import MooerError
 
 _DEADLINE_S = 10.0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from mooer.agent.events import Source
 from mooer.agent.jobs import Tell, Work
+from mooer.agent.knowledge.quotes import quoted
 from mooer.agent.mind import Tool, ToolCall, Turn
 from mooer.agent.options import AgentOptions
 from mooer.agent.parts import Parts
@@ -58,13 +60,19 @@ class Ask:
     moments: dict[str, float] = field(default_factory=dict)
     start_by_s: float = 0.0  # what is looked up is not awaited longer
 
-    def question(self, turns: tuple[Turn, ...], instructions: str, quoted: str) -> Question:
-        """What the mind is asked, with what memory holds."""
+    def question(
+        self, turns: tuple[Turn, ...], instructions: str, sources: Sequence[Source]
+    ) -> Question:
+        """What the mind is asked, with what memory holds, and with what was found."""
         if self.said and not self.is_remembered:
             turns = (*turns, self.said)
+        if sources and turns:
+            last = turns[-1]
+            shown = quoted(last.text, sources, language=last.language)
+            turns = (*turns[:-1], replace(last, text=shown))
         if self.request:
             turns = (*turns, Turn("user", self.request))
-        lines = (instructions, self.instructions, quoted)
+        lines = (instructions, self.instructions)
         return Question(turns, system="\n\n".join(filter(None, lines)), text=self.text)
 
 

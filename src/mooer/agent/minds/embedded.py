@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -103,14 +103,19 @@ class Embedded:
                 num_left_out += 1
 
 
-def _messages(turns: Iterable[Turn]) -> list[Message]:
-    """Turns as Qwen's template has them; results of tools are told by the user."""
+def _messages(turns: Sequence[Turn]) -> list[Message]:
+    """Turns as Qwen's template has them; results of tools are told by the user.
+
+    The call whose result is last is not shown: a small model would go on with another like it.
+    """
     found: list[Message] = []
-    for turn in turns:
+    last = max((i for i, turn in enumerate(turns) if turn.calls), default=-1)
+    last = last if turns[-1].role == "tool" else len(turns)
+    for i, turn in enumerate(turns):
         text = turn.text.encode(errors="replace").decode()
         if turn.role == "tool":
             text = text.join(_RESPONSE)
-        elif turn.calls:
+        elif turn.calls and i < last:
             text = f"{text}\n{as_text(turn.calls)}".strip()
         elif turn.role == "assistant" and turn.is_cut:
             text += "…"
