@@ -402,14 +402,13 @@ SHOWN = [
 ]
 
 
-def test_turns_are_shown_when_they_stand(capsys, caplog):
+def test_turns_are_shown_when_they_stand(capsys):
     with Lines() as view:
         for event in STORY:
             view.show(event)
     shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert sorted(shown) == sorted(SHOWN)
     assert shown[-1] == SHOWN[-1]
-    assert "speak: the speaker is gone" in caplog.text
 
 
 def test_a_terminal_shows_the_state_below(monkeypatch):

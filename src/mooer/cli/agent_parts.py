@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mooer.agent.events import Samples
     from mooer.agent.jobs import Jobs
-    from mooer.agent.mind import Knowledge, Mind, Tool
+    from mooer.agent.mind import Knowledge
     from mooer.agent.options import AgentOptions
-    from mooer.agent.parts import Heard, Parts
+    from mooer.agent.parts import Parts
     from mooer.agent.persona import Persona
     from mooer.agent.session import Session
-    from mooer.agent.tools import Toolbox
-    from mooer.infer import Model
 
 logger = logging.getLogger(__name__)
 
@@ -91,78 +88,46 @@ class Agent:
         return self.open(self.options, jobs)
 
 
-class Ears:
-    """The recogniser that hears turns (a `Hear`)."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def hear(
-        self, samples: Samples, *, language: str | None = None, is_final: bool = True
-    ) -> Heard:
-        """What is said in samples [T] at 16 kHz."""
-        from mooer.agent.parts import Heard
-
-        found = self._model.transcribe(samples, rate_hz=16_000, language=language)
-        return Heard(found.text.strip(), found.language if found.segments else "")
-
-
-class OwnTools:
-    """The functions of a toolbox, as a session calls them."""
-
-    def __init__(self, toolbox: Toolbox) -> None:
-        self._toolbox = toolbox
-        self.tools: Sequence[Tool] = toolbox.tools
-
-    def call(self, name: str, arguments: str) -> str:
-        """The result of a function, for the mind."""
-        return self._toolbox.run(name, arguments)
-
-
 def open_agent(wanted: Wanted) -> Agent:
-    """Load what was asked for: what is not there is told before any weights are read."""
-    import mooer
+    """Load what was asked for, and use it once; what is wrong in it is a MooerError."""
+    from mooer.agent.build import PartsOptions, open_parts
     from mooer.agent.options import AgentOptions
     from mooer.agent.own_tools import NAMES, own_tools
-    from mooer.agent.parts import Parts
     from mooer.agent.session import Session
     from mooer.agent.tools import Toolbox
-    from mooer.audio.vad import SpeechModel
-    from mooer.engines.llm import usable_cores
-    from mooer.engines.smart_turn import SmartTurn
-    from mooer.speak import Voice, load_speaker, voicing_of
-    from mooer.store import fetch
+    from mooer.speak import Voice
     from mooer.text import find_language
 
     persona = _persona(wanted.persona)
-    threads = wanted.threads or usable_cores()
-    language = find_language(wanted.language) if wanted.language else persona.language
+    languages = (find_language(wanted.language),) if wanted.language else persona.languages
     voice = wanted.voice or persona.voice
     options = AgentOptions(
         instructions=persona.instructions,
-        language=language if wanted.language or len(persona.languages) == 1 else None,
+        language=languages[0] if len(languages) == 1 else None,
         voice=str(Voice.parse(voice)) if voice else "",
         speed=persona.speed,
         proactive_s=persona.policy.proactive_s,
         **dict(wanted.changes),
     )
     knowledge = _knowledge(wanted.knowledge or persona.knowledge)
-    mind = _mind(wanted.mind, threads)
-    ears = Ears(mooer.load("whisper-base", num_threads=threads))
-    key = os.environ.get(KEY, "")
-    voicing = voicing_of(load_speaker(wanted.speaker, num_threads=threads, key=key))
-    vad = SpeechModel(next(fetch("silero-vad").glob("*.onnx")))
-    turn = SmartTurn(fetch("smart-turn-v3.2"))
-    logging.getLogger("mooer.infer").setLevel(logging.WARNING)  # the language of every turn
-    warm_up(Parts(ears, mind, voicing, vad, turn), options, is_far="://" in wanted.mind)
+    models = PartsOptions(
+        mind=wanted.mind,
+        key=os.environ.get(KEY, ""),
+        speaker=wanted.speaker,
+        voice=options.voice,
+        num_threads=wanted.threads,
+    )
+    if languages:
+        models = replace(models, languages=languages)
+    shared = open_parts(models, knowledge=knowledge)
+    warm_up(shared, options, is_far="://" in wanted.mind)
     logger.info("%s and %s are ready", wanted.mind, wanted.speaker)
     names = persona.tools or (NAMES if wanted.tools else ())
     names = tuple(name for name in names if name != "search" or knowledge)
 
     def open_session(options: AgentOptions, jobs: Jobs | None) -> Session:
-        functions = own_tools(names, knowledge=knowledge)
-        box = OwnTools(Toolbox(functions)) if functions else None
-        parts = Parts(ears, mind, voicing, vad, turn, knowledge, box)
+        functions = own_tools(names, knowledge=knowledge)  # with notes of its own
+        parts = replace(shared, toolbox=Toolbox(functions)) if functions else shared
         return Session(parts, options, jobs=jobs)
 
     return Agent(f"{wanted.mind}, {wanted.speaker}", options, open_session, persona.greeting)
@@ -195,21 +160,6 @@ def _persona(path: Path | None) -> Persona:
 
     usual = "You are a friendly and dependable voice assistant."
     return read_persona(path) if path is not None else Persona(usual)
-
-
-def _mind(name: str, threads: int) -> Mind:
-    """A mind by its name, or by the address of a server and, behind #, its model."""
-    from mooer.agent.minds import MINDS
-    from mooer.errors import ConfigError
-
-    if "://" not in name:
-        mind: Mind = MINDS.load(name).open(num_threads=threads)
-        return mind
-    url, _, model = name.partition("#")
-    if not model:
-        raise ConfigError(f"which model of {url} is to think: write --mind {url}#MODEL")
-    found: Mind = MINDS.load("openai").open(model, url=url, key=os.environ.get(KEY, ""))
-    return found
 
 
 def _knowledge(folder: Path | None) -> tuple[Knowledge, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from typing import Any, Protocol
 
@@ -12,7 +11,6 @@ from mooer.agent.events import (
     AnswerStarted,
     BackChannel,
     Event,
-    Failed,
     Flush,
     Remembered,
     Sourced,
@@ -26,8 +24,6 @@ from mooer.agent.events import (
 )
 from mooer.agent.recorder import event_dict
 from mooer.agent.waterfall import fall_of
-
-logger = logging.getLogger(__name__)
 
 _CUT = " —"  # behind an answer that was interrupted
 
@@ -86,8 +82,6 @@ class Lines:
             self.note(f"{event.name}({event.arguments})")
         elif isinstance(event, Sourced) and event.sources:
             self.note("from " + "; ".join(dict.fromkeys(s.name for s in event.sources)))
-        elif isinstance(event, Failed):
-            logger.warning("%s: %s", event.stage, event.message)
 
     def _show_turn(self) -> None:
         if self._turn is not None and self._turn.text:
