@@ -27,10 +27,10 @@ def test_the_spelling_of_the_domain_wins(examples):
         [found] = JoinedWhisper(whisper, fusion).decode([encoded], "en", DecodeOptions(), 20)
         return found.text
 
-    lm = trained("good mourning everyone", "a good mourning")
+    lm = trained("good mourning everyone thank you", "a good mourning", "good mourning to you")
     assert said(Fusion(FusionOptions("shallow", lm_weight=0.0), lm)).startswith("Good morning, ")
-    assert "mourning" in said(Fusion(FusionOptions("shallow", lm_weight=2.0), lm))
-    opposed = FusionOptions("density", lm_weight=2.0, source_weight=2.0)
+    assert "mourning" in said(Fusion(FusionOptions("shallow", lm_weight=1.1), lm)).lower()
+    opposed = FusionOptions("density", lm_weight=1.1, source_weight=1.1)
     assert "morning" in said(Fusion(opposed, lm, source=lm))  # one takes back what the other gives
     assert search_of(whisper) is search_of(whisper)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-
 from mooer.export.onnx_file import Graph
 
 KOKORO_FRAMES = "/encoder/Gather_output_0"

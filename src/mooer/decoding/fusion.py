@@ -19,8 +19,8 @@ arXiv:2002.11268. LODR: Zheng et al. 2022, arXiv:2203.16776. ILME: Meng et al. 2
 arXiv:2011.01991; of CTC, p_I is the prior of its units (as in Miao et al. 2015, arXiv:1507.08240).
 
 Of Whisper, p_I is its decoder with a cross-attention context of zero (Meng et al. 2020, section 3;
-`engines.whisper_search`). Units of a decoder (characters, pieces, bytes) and of an LM differ, so LMs
-score text: the score of a word comes with what begins after it (`decoding.lm.text_lm`).
+`engines.whisper_search`). Units of a decoder (characters, pieces, bytes) and of an LM differ, so
+LMs score text: that of a word comes with what begins after it (`decoding.lm.text_lm`).
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     search = WhisperSearch(whisper)
     search.decode(chunks, "en", DecodeOptions(), max_tokens=50, adjust=..., ilm_weight=0.2)
 
-`adjust`, given the tokens so far, changes the scores [V] of the next one in place. With `ilm_weight`
-there is less of what the decoder expects without hearing anything. Tokens that are never text are
-ruled out as in OpenAI's decoding (whisper/decoding.py), which CTranslate2 follows.
+`adjust`, given the tokens so far, changes the scores [V] of the next one in place. `ilm_weight` is
+how much is taken off of what the decoder expects without hearing anything. Tokens that are never
+text are ruled out as in OpenAI's decoding (whisper/decoding.py), which CTranslate2 follows.
 """
 
 from __future__ import annotations

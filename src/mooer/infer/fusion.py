@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 NUM_BEST = 8  # candidates of a chunk that are rescored
 # As wide as language models need it: what they like may be the tenth by sound.
+_LENGTH: Any = Length()  # scores as a `TextLM` does
 WIDE = CtcOptions(beam_size=32, min_logprob=-7.0, beam_drop=14.0)
 
 
@@ -110,7 +111,7 @@ class Fusion:
         return TextScorer(terms, pieces) if terms else None
 
     def scorers(self, pieces: Sequence[Piece], blank: int) -> list[Scorer[Any]]:
-        """The same in the search of a CTC model, and its prior. ConfigError for ilme without one."""
+        """The same of a CTC model, and its prior. ConfigError for ilme without one."""
         weights = self.options.weights
         text = self.text_scorer(pieces)
         found: list[Scorer[Any]] = [] if text is None else [text]
