@@ -35,7 +35,7 @@ from mooer.agent.knowledge.build import Embeds, build
 from mooer.agent.knowledge.documents import content_of, find_documents, read_document
 from mooer.agent.knowledge.folder import Folder, SearchOptions, open_embedder
 from mooer.agent.knowledge.index import Index, Known
-from mooer.agent.knowledge.passages import Passage, cut
+from mooer.agent.knowledge.passages import CutOptions, Passage, cut
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = Path(__file__).with_name("knowledge_questions.jsonl")
@@ -104,7 +104,8 @@ def recall(args: argparse.Namespace) -> None:
         if wrong:
             sys.exit(f"sections that are not there: {', '.join(wrong)}")
         with Index(Path(place) / "i.db", model=embedder.name, width=embedder.width) as index:
-            built = build(folder, index, embedder)
+            cuts = None if args.words is None else CutOptions(args.words, args.words // 5)
+            built = build(folder, index, embedder, options=cuts)
             ways = {
                 "words": ByWords(index),
                 "meaning": Folder(index, embedder, SearchOptions(by_words=False)),
@@ -235,6 +236,7 @@ def main() -> None:
     parser.add_argument("what", choices=["recall", "index"])
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--embed", type=int, help="so many are embedded, the rest is noise")
+    parser.add_argument("--words", type=int, help="of a passage, in recall; default: 160")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--show", action="store_true", help="the questions that find nothing right")
     args = parser.parse_args()
