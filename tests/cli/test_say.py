@@ -12,6 +12,7 @@ from tests.speak.tones import ToneSpeaker
 
 from mooer.audio.wave import read_wave
 from mooer.cli import main as command_line
+from mooer.cli.loudspeaker import Loudspeaker, find_output
 from mooer.cli.main import main
 from mooer.speak import SPEAKERS
 
@@ -242,6 +243,21 @@ def test_without_a_file_it_is_played_to_the_end(monkeypatch, capsys):
     assert card.ended == "stopped closed"
     assert card.device == 3
     assert "played: 3.8 s" in capsys.readouterr().err
+
+
+def test_what_waits_to_be_played_is_bounded(monkeypatch):
+    monkeypatch.setattr("mooer.cli.loudspeaker._MOST_WAITING_S", 1.0)
+    monkeypatch.setattr("mooer.cli.loudspeaker._POLL_S", 0.001)
+    waiting = []
+    card = SoundCard()
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    speaker = Loudspeaker(find_output(), 24_000)
+    with speaker:
+        for _ in range(5):
+            speaker.play(np.full(24_000, 0.5, np.float32))
+            waiting.append(sum(map(len, speaker._held)))
+    assert max(waiting) <= 2 * 48_000
+    assert (np.concatenate(card.played) > 0.4).sum() == pytest.approx(5 * 48_000, rel=0.01)
 
 
 def test_ctrl_c_stops_the_sound_at_once(monkeypatch):

@@ -92,6 +92,7 @@ def test_what_cannot_be_said_is_left_out(caplog):
         ("我用Python", "我用 python。", "zh", 0.0),
         ("It costs $5...", "it costs five dollars", "en", 0.0),
         ("Well… yes", "Well yes", "en", 0.0),
+        ("It is 8:05.", "It is 805", "en", 0.0),
         ("a b c d", "", "en", 1.0),
         ("Ça va", "ça va?", "fr", 0.0),
     ],

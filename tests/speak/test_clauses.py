@@ -104,6 +104,7 @@ def test_a_text_without_marks_is_cut_at_spaces_and_a_monster_somewhere():
     assert all(clause.endswith(" ") for clause in list(clauses(["word " * 200]))[:-1])
     assert max(map(len, clauses(["汉" * 500]))) <= 60
     assert max(map(len, clauses(["x" * 5000]))) <= 1000
+    assert max(map(len, clauses(["- " * 50_000]))) <= 4100
 
 
 def test_code_is_never_cut_and_does_not_count():

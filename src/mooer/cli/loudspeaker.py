@@ -16,6 +16,7 @@ from mooer.errors import AudioError, MissingExtra, first_line
 
 Samples = NDArray[np.float32]
 _POLL_S = 0.05
+_MOST_WAITING_S = 60.0  # of sound that is made and not yet played
 _INSTEAD = "write a file by -o speech.wav"
 
 
@@ -61,6 +62,7 @@ class Loudspeaker:
     def __init__(self, output: Output, rate_hz: int) -> None:
         self._lock = threading.Lock()
         self._held: list[Samples] = []
+        self._rate_hz = output.rate_hz
         self._resampler = Resampler(rate_hz, output.rate_hz)
         try:
             self._stream: Any = output.sounddevice.OutputStream(
@@ -77,8 +79,10 @@ class Loudspeaker:
             ) from error
 
     def play(self, samples: Samples) -> None:
-        """Play samples [T] after those before them."""
+        """Play samples [T] after those before them; wait if too much is waiting already."""
         ready = self._resampler.push(samples)
+        while sum(map(len, self._held)) > _MOST_WAITING_S * self._rate_hz:
+            time.sleep(_POLL_S)
         with self._lock:
             self._held.append(ready)
 
@@ -103,6 +107,7 @@ class Loudspeaker:
                 self._stream.abort()
         finally:
             self._stream.close()
+            del self._resampler  # the stream holds this object, and outlives it
 
     def _fill(self, out: Any, num_samples: int, _time: Any, _status: Any) -> None:
         with self._lock:

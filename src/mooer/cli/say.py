@@ -19,7 +19,7 @@ from mooer.cli.transcribe import Threads
 if TYPE_CHECKING:
     from mooer.cli.loudspeaker import Output
     from mooer.infer.verified import Verdict
-    from mooer.speak import Speaker, SpeakerVoicing, Spoken, Voice
+    from mooer.speak import Speaker, SpeakerVoicing, Spoken, SpokenWord, Voice
     from mooer.transcript import Transcript
 
 logger = logging.getLogger(__name__)
@@ -113,13 +113,33 @@ def say(
             _say(voicing, pieces, num_bytes, report, sinks)
     finally:  # also after ctrl-C: what was said is there
         report.wall_s = time.perf_counter() - report.began_s
-        if words is not None and report.spoken:
+        if words is not None and report.clauses:
             write_whole(words, transcript_of(report).render(table))
-    if not report.spoken:
+    if not report.clauses:
         raise DecodeError("there is nothing to say in the text: give it words")
     typer.echo(report.to_json() if as_json else "", nl=as_json)
     if not as_json:
         logger.info("%s", report.line())
+
+
+@dataclass(frozen=True)
+class Clause:
+    """What was said, when in the sound, and how it was understood."""
+
+    text: str
+    start_s: float
+    end_s: float
+    words: tuple[SpokenWord, ...]
+    verdict: Verdict | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "text": self.text,
+            "start_s": round(self.start_s, 3),
+            "end_s": round(self.end_s, 3),
+            **(self.verdict.to_dict() if self.verdict else {}),
+        }
 
 
 @dataclass
@@ -131,21 +151,22 @@ class Report:
     speed: float
     file: str | None
     began_s: float = field(default_factory=time.perf_counter)
-    spoken: list[tuple[float, Spoken, Verdict | None]] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
     seconds: float = 0.0
     first_s: float = 0.0  # from the beginning to the first clause's sound
     wall_s: float = 0.0
 
     def add(self, spoken: Spoken, verdict: Verdict | None) -> None:
         """Take note of a clause."""
-        if not self.spoken:
+        if not self.clauses:
             self.first_s = time.perf_counter() - self.began_s
-        self.spoken.append((self.seconds, spoken, verdict))
-        self.seconds += len(spoken.samples) / spoken.rate_hz
+        end_s = self.seconds + len(spoken.samples) / spoken.rate_hz
+        self.clauses.append(Clause(spoken.text, self.seconds, end_s, spoken.words, verdict))
+        self.seconds = end_s
 
     def line(self) -> str:
         """In one line."""
-        misheard = [verdict.error_rate for _, _, verdict in self.spoken if verdict]
+        misheard = [one.verdict.error_rate for one in self.clauses if one.verdict]
         told = f", misheard {100 * sum(misheard) / len(misheard):.1f} %" if misheard else ""
         return (
             f"{self.file or 'played'}: {self.seconds:.1f} s in {self.wall_s:.1f} s, the first "
@@ -154,15 +175,6 @@ class Report:
 
     def to_json(self) -> str:
         """As one object."""
-        clauses = [
-            {
-                "text": spoken.text,
-                "start_s": round(start_s, 3),
-                "end_s": round(start_s + len(spoken.samples) / spoken.rate_hz, 3),
-                **(verdict.to_dict() if verdict else {}),
-            }
-            for start_s, spoken, verdict in self.spoken
-        ]
         told: dict[str, Any] = {
             "model": self.model,
             "voice": self.voice,
@@ -172,7 +184,7 @@ class Report:
             "wall_s": round(self.wall_s, 3),
             "first_s": round(self.first_s, 3),
             "rtf": round(self.wall_s / self.seconds, 4),
-            "clauses": clauses,
+            "clauses": [clause.to_dict() for clause in self.clauses],
         }
         return json.dumps(told, ensure_ascii=False)
 
@@ -275,19 +287,19 @@ def transcript_of(report: Report) -> Transcript:
     from mooer.transcript import Segment, Transcript, Word
 
     segments = []
-    for start_s, spoken, _ in report.spoken:
+    for clause in report.clauses:
+        start_s = clause.start_s
         words = tuple(
             Word(round(start_s + word.start_s, 3), round(start_s + word.end_s, 3), text, 1.0)
-            for word in spoken.words
+            for word in clause.words
             if (text := word.text.strip())
         )
-        end_s = start_s + len(spoken.samples) / spoken.rate_hz
         segments.append(
             Segment(
                 words[0].start_s if words else round(start_s, 3),
-                words[-1].end_s if words else round(end_s, 3),
-                " ".join(spoken.text.split()),
-                written_language(spoken.text) or "und",
+                words[-1].end_s if words else round(clause.end_s, 3),
+                " ".join(clause.text.split()),
+                written_language(clause.text) or "und",
                 words=words,
             )
         )

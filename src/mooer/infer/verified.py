@@ -155,5 +155,6 @@ def sounds_of(text: str, language: str) -> list[str]:
         syllables = iter(syllables_of_han("".join(token for token in tokens if is_cjk(token[0]))))
         return [next(syllables, "") if is_cjk(token[0]) else token for token in tokens]
     tokens_of = character_tokens if language in CHARACTER_LANGUAGES else word_tokens
-    # Whisper's normaliser takes the middle one of three dots for a word.
-    return tokens_of(re.sub(r"\.{2,}|…", " ", text), language)
+    # Whisper's normaliser takes the middle one of three dots for a word; 8:05 it may hear as 805.
+    plain = re.sub(r"(?<=\d):(?=\d\d)", "", re.sub(r"\.{2,}|…", " ", text))
+    return tokens_of(plain, language)

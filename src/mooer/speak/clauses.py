@@ -29,6 +29,8 @@ _UNIT = re.compile(rf"[{CJK}]|\d|[^\W\d_{CJK}]+(?:['’][^\W\d_{CJK}]+)*")
 _RUN_OF_LETTERS = re.compile(rf"[{CJK}]|[^\s{CJK}]+")  # what is not cut, but between Han
 _WORD_UNITS, _DIGIT_UNITS = 4 / 3, 0.75  # an English word, beside a Chinese character: 1
 _LONGEST_RUN = 1000  # characters without a space: no word is so long
+_LONGEST = 4000  # characters of a clause, whether or not they say anything; but a block of code
+_SLICE = 4096
 _FENCE_SIGN = "```"
 _LIST = re.compile(r"[-*+•#>|]|\d+[.)、]")
 
@@ -86,13 +88,14 @@ class ClauseCutter:
 
     def push(self, piece: str) -> list[str]:
         """Clauses that are whole now."""
-        self._held += piece
         found = []
-        while cut := self._next_cut():
-            found.append(self._held[:cut])
-            self._held = self._held[cut:]
-            self._seen = self._pause = 0
-            self._num_cut += 1
+        for start in range(0, len(piece), _SLICE):  # so that a book takes time by its length alone
+            self._held += piece[start : start + _SLICE]
+            while cut := self._next_cut():
+                found.append(self._held[:cut])
+                self._held = self._held[cut:]
+                self._seen = self._pause = 0
+                self._num_cut += 1
         return found
 
     def flush(self) -> list[str]:
@@ -246,7 +249,7 @@ def _crossing(held: str, most: float) -> int:
     total = 0.0
     for run in _RUN_OF_LETTERS.finditer(held):
         total += sum(map(_units, _UNIT.findall(run[0])), 0.0)
-        if total > most and run.start():
+        if run.start() and (total > most or run.start() > _LONGEST):
             return run.start()
         if len(run[0]) > _LONGEST_RUN:
             return run.start() + _LONGEST_RUN
