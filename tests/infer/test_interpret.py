@@ -127,7 +127,7 @@ def test_who_falls_behind_leaves_sentences_out():
     spoken = [one for one in heard.sentences if one.outcome == "spoken"]
     assert 0 < len(spoken) < len(segments)
     assert max(one.start_s - one.segment.start_s for one in spoken) <= 6.0
-    assert "took too long" in heard.run.warnings[0]
+    assert "too late" in heard.run.warnings[0]
     assert len(heard.sound) / RATE < 31.0 + 6.0 + 40 * 0.1
 
 

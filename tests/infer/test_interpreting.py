@@ -111,7 +111,7 @@ def test_who_has_much_to_say_speaks_faster_and_leaves_out_what_is_too_late():
     assert speeds[0] == 1.0
     assert max(speeds) == 1.6
     assert unsaid
-    assert {one.reason for one in unsaid} == {"what was before it took too long"}
+    assert {one.reason for one in unsaid} == {"it came too late"}
     assert len(voiced) + len(unsaid) == len(of(Said, events))
     assert max(one.lag_s for one in voiced) < 6.0 + 1.0
 
@@ -197,6 +197,20 @@ def test_a_clock_that_is_ahead_of_the_stream_tells_the_time():
         clock.now_s = 7.0  # hearing took its time
         [voiced] = of(Voiced, stream.flush())
     assert voiced.start_s == 7.0
+
+
+def test_a_translation_that_took_too_long_is_shown_and_not_heard():
+    clock = Clock()
+
+    def slow(chunk, segment):
+        clock.now_s += 20.0
+        return in_capitals(chunk, segment)
+
+    with interpreter(clock=clock, translate=slow) as stream:
+        events = list(stream.follow(blocks(SOUND[: 16_000 * 4])))
+    assert [one.segment.translation for one in of(Translated, events)] == [TALKED.upper()]
+    assert [one.reason for one in of(Unsaid, events)] == ["it came too late"]
+    assert not of(Voiced, events)
 
 
 def test_what_is_loaded_late_is_loaded_before_the_first_sentence():

@@ -78,7 +78,7 @@ def test_what_falls_behind_is_left_out_and_the_stream_goes_on():
     assert code == 1000
     unsaid = [m for m in messages if m["type"] == "unsaid"]
     assert unsaid
-    assert "took too long" in unsaid[0]["reason"]
+    assert "too late" in unsaid[0]["reason"]
     sounds = [m for m in messages if m["type"] == "sound"]
     assert {m["id"] for m in sounds} | {m["id"] for m in unsaid} == set(range(1, 13))
     assert not {m["id"] for m in sounds} & {m["id"] for m in unsaid}

@@ -35,7 +35,7 @@ _MOST_FAILURES = 5  # sentences in a row that cannot be said: then it is not the
 _KEPT_MARGIN_S = 0.1  # around a sentence that is heard as it was spoken
 
 # Why a sentence is left unsaid.
-TOO_LATE = "what was before it took too long"
+TOO_LATE = "it came too late"
 UNSPOKEN = "it could not be spoken"
 UNTRANSLATED = "it was not translated"
 

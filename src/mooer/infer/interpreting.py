@@ -263,6 +263,9 @@ class LiveInterpreter:
             self._leave_out(segment, UNTRANSLATED)
             return
         self._news.append(Translated(segment))
+        if self._lag_s(segment) > self._placer.options.max_lag_s:  # translating took its time
+            self._leave_out(segment, TOO_LATE)
+            return
         speed = round(self._options.speed * self._placer.catching_up(self._hurry_s()), 3)
         is_first = True
         try:
