@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from tests.fakes import LoudnessVad, speech
+from tests.serve import stand
 from tests.serve.stand import Models, running, until
 
 from mooer.agent.mind import ToolCall
@@ -217,7 +218,8 @@ def test_turns_by_hand(live, mind):
         assert "four" in said(events)
 
 
-def test_silence_by_hand_is_answered_too(live):
+def test_silence_by_hand_is_answered_too(live, monkeypatch):
+    monkeypatch.setattr(stand, "WORDS", ("",) * 10)  # nothing is heard in it
     with Talk(live.url, input={"turn_detection": None}) as talk:
         talk.sound((1.0, 0))
         talk.send("input_audio_buffer.commit")
