@@ -193,11 +193,12 @@ def load_agent(name: str, settings: Settings) -> AgentEngine:
 def _mind(settings: Settings, threads: int) -> Thinking | Callable[[], Mind]:
     name = settings.mind
     if "://" in name:
-        if not settings.mind_model:
-            raise ConfigError(f"which model of {name} is to think: name it in mind_model")
+        url, _, model = name.partition("#")
+        model, key = model or settings.mind_model, settings.mind_key
+        if not model:
+            raise ConfigError(f"which model of {url} is to think: name it in mind_model")
         kind = MINDS.load("openai")
-        model, key = settings.mind_model, settings.mind_key
-        return lambda: kind.open(model, url=name, key=key)
+        return lambda: kind.open(model, url=url, key=key)
     kind = MINDS.load(name)
     more = [settings.mind_model] if settings.mind_model else []
     return Thinking(kind.open(*more, num_threads=threads))
