@@ -10,13 +10,16 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from tests.fakes import LoudnessVad, speech
+from tests.serve import stand
 from tests.serve.stand import Models, running, until
 
 from mooer.agent.mind import ToolCall
 from mooer.agent.options import AgentOptions
 from mooer.agent.persona import Persona
-from mooer.serve.agents import AgentEngine, AgentTalk, Senses
+from mooer.errors import ConfigError
+from mooer.serve.agents import AgentEngine, AgentTalk, Senses, _mind
 from mooer.serve.conversation_session import ConversationSession
+from mooer.serve.settings import Settings
 from mooer.serve.shared_agent import Thinking
 
 websockets = pytest.importorskip("websockets.sync.client")
@@ -217,7 +220,8 @@ def test_turns_by_hand(live, mind):
         assert "four" in said(events)
 
 
-def test_silence_by_hand_is_answered_too(live):
+def test_silence_by_hand_is_answered_too(live, monkeypatch):
+    monkeypatch.setattr(stand, "WORDS", ("",) * 10)  # nothing is heard in it
     with Talk(live.url, input={"turn_detection": None}) as talk:
         talk.sound((1.0, 0))
         talk.send("input_audio_buffer.commit")
@@ -322,3 +326,13 @@ def test_turn_detection_becomes_options(turns, wanted):
     session = ConversationSession().changed({"turn_detection": turns})
     options = talk.options_of(session)
     assert {name: getattr(options, name) for name in wanted} == wanted
+
+
+def test_a_mind_behind_an_address_needs_a_model():
+    with pytest.raises(ConfigError, match="mind_model"):
+        _mind(Settings(mind="http://localhost:1/v1"), 1)
+    for settings in (
+        Settings(mind="http://localhost:1/v1#qwen3"),
+        Settings(mind="http://localhost:1/v1", mind_model="qwen3"),
+    ):
+        assert _mind(settings, 1)().hears is False

@@ -94,7 +94,7 @@ def serve(
 
     Example: mooer serve --model whisper-base --chat mini --port 9000
 
-    Example: mooer serve --agent persona.yaml --mind http://localhost:11434/v1 --mind-model qwen3
+    Example: mooer serve --agent persona.yaml --mind http://localhost:11434/v1#qwen3
 
     Example: mooer serve --new-key anna --keys keys.txt
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mooer.agent.hearing import WhisperHear
 from mooer.agent.jobs import ThreadJobs
 from mooer.agent.mind import Knowledge, Mind
 from mooer.agent.minds import MINDS
@@ -27,26 +28,33 @@ from mooer.engines.llm import usable_cores
 from mooer.engines.smart_turn import SmartTurn
 from mooer.errors import ConfigError
 from mooer.infer.guarded import RecognizeOptions
+from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener
 from mooer.serve.conversation_session import ConversationSession
 from mooer.serve.engines import Recogniser
 from mooer.serve.jobs import Job
 from mooer.serve.settings import Settings
-from mooer.serve.shared_agent import SharedMind, Thinking
+from mooer.serve.shared_agent import SharedHear, SharedMind, Thinking, hearing_thread
 from mooer.serve.speakers import SpeakerEngine
 from mooer.store import fetch
 
+_LANGUAGES = ("zh", "en")  # that people are taken to speak, where a persona does not say
 _USUAL = Persona("You are a friendly and dependable voice assistant.", name="mooer")
 
 
 class Ears:
-    """The server's recogniser for one conversation (a `Hear`)."""
+    """The server's recogniser for one conversation (a `Hear`); Whisper in its quick way."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, languages: Sequence[str]) -> None:
         self._listener = listener
+        self._languages = languages
 
     def hear(self, samples: Floats, *, language: str | None = None, is_final: bool = True) -> Heard:
         """What is said in samples [T] at 16 kHz."""
+        if isinstance(self._listener, Recognizer):
+            engine = self._listener.engine_for(None)  # whichever suits the moment
+            hear = WhisperHear(engine, languages=self._languages)
+            return hear.hear(samples, language=language, is_final=is_final)
         options = RecognizeOptions(language=language)
         found = self._listener.transcribe(samples, options, rate_hz=SAMPLE_RATE_HZ)
         return Heard(found.text.strip(), found.language if found.segments else "")
@@ -135,14 +143,16 @@ class AgentEngine:
         self.persona = persona
         self._mind = mind
         self._senses = senses
+        self._hearing = hearing_thread()
 
     def converse(self, job: Job, ears: Recogniser, speaker: SpeakerEngine) -> AgentTalk:
         """A conversation, in the name of a job. ConfigError if the models do not fit."""
         persona, senses = self.persona, self._senses
         mind = self._mind
+        hear = Ears(ears.listener(job), persona.languages or _LANGUAGES)
         functions = own_tools(persona.tools, knowledge=senses.knowledge)
         parts = Parts(
-            hear=Ears(ears.listener(job)),
+            hear=SharedHear(hear, self._hearing, job),
             mind=SharedMind(mind, job) if isinstance(mind, Thinking) else mind(),
             voicing=speaker.voicing(job),
             vad=senses.vad,
@@ -165,6 +175,7 @@ class AgentEngine:
 
     def close(self) -> None:
         """Give the mind's memory back, after the answer that it is at."""
+        self._hearing.close()
         if isinstance(self._mind, Thinking):
             self._mind.close()
 
@@ -182,11 +193,12 @@ def load_agent(name: str, settings: Settings) -> AgentEngine:
 def _mind(settings: Settings, threads: int) -> Thinking | Callable[[], Mind]:
     name = settings.mind
     if "://" in name:
-        if not settings.mind_model:
-            raise ConfigError(f"which model of {name} is to think: name it in mind_model")
+        url, _, model = name.partition("#")
+        model, key = model or settings.mind_model, settings.mind_key
+        if not model:
+            raise ConfigError(f"which model of {url} is to think: name it in mind_model")
         kind = MINDS.load("openai")
-        model, key = settings.mind_model, settings.mind_key
-        return lambda: kind.open(model, url=name, key=key)
+        return lambda: kind.open(model, url=url, key=key)
     kind = MINDS.load(name)
     more = [settings.mind_model] if settings.mind_model else []
     return Thinking(kind.open(*more, num_threads=threads))

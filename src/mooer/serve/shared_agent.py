@@ -10,8 +10,11 @@ import queue
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mooer.agent.mind import Mind, Tool, ToolCall, Turn
+from mooer.agent.parts import Hear, Heard, Samples
+from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.serve.batcher import Batcher
 from mooer.serve.jobs import Job
 
@@ -19,6 +22,33 @@ _POLL_S = 0.05
 _ANSWER_COST = 10.0  # of an answer, where a clause that is spoken costs its letters
 
 Piece = str | ToolCall
+T = TypeVar("T")
+
+
+class SharedHear:
+    """What hears for one conversation (a `Hear`), while a thread hears for all of them in turn."""
+
+    def __init__(self, hear: Hear, hearing: Batcher[Callable[[], Heard], Heard], job: Job) -> None:
+        self._hear = hear
+        self._hearing = hearing
+        self._job = job
+
+    def hear(
+        self, samples: Samples, *, language: str | None = None, is_final: bool = True
+    ) -> Heard:
+        """As `Hear` has it. StoppedError once the caller has left."""
+        seconds = len(samples) / SAMPLE_RATE_HZ
+
+        def work() -> Heard:
+            return self._hear.hear(samples, language=language, is_final=is_final)
+
+        [found] = self._hearing.map(self._job, None, [work], [seconds])
+        return found
+
+
+def hearing_thread() -> Batcher[Callable[[], Heard], Heard]:
+    """What hears for all conversations of an agent."""
+    return Batcher(_run, max_batch=1, name="hear")
 
 
 class Thinking:
@@ -46,7 +76,7 @@ class Thinking:
             close()
 
 
-def _run(_: object, works: Sequence[Callable[[], None]]) -> list[None]:
+def _run(_: object, works: Sequence[Callable[[], T]]) -> list[T]:
     return [work() for work in works]
 
 

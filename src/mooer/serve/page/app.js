@@ -64,6 +64,7 @@ function update() {
   const isConversation = running?.isConversation === true, hasTurns = isConversation || !turns.isEmpty;
   const isEmpty = !hasText && !running && !player.isReady && !hasTurns;
   document.body.classList.toggle("is-empty", isEmpty);
+  document.body.classList.toggle("is-conversing", isConversation);
   document.body.classList.toggle("is-talking", isTalk && !running.isEnding);
   at("empty").hidden = !isEmpty;
   at("text").hidden = !hasText && !isTalk;

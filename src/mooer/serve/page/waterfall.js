@@ -4,7 +4,7 @@ import { say } from "./strings.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const STAGES = ["speech_end", "vad", "turn", "asr_final", "retrieval", "first_token", "first_clause", "first_audio", "played"];
-const WIDTH = 560, ROW = 22, LEFT = 150, RIGHT = 70;
+const WIDTH = 440, ROW = 22, LEFT = 140, RIGHT = 66;
 
 // Stages that happened, in the order of time: [{name, from, to}] in seconds from the first moment.
 export function stages(moments) {
