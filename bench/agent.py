@@ -1,8 +1,8 @@
 """A voice agent measured: latency from voice to voice, turn-taking, an hour of many; as Markdown.
 
-    python bench/agent.py latency --shared ../shared --num 40         # in virtual time
-    python bench/agent.py latency --shared ../shared --num 10 --live    # threads, in real time
-    python bench/agent.py duplex --shared ../shared --num 20          # both ways to be interrupted
+    python bench/agent.py --shared ../shared --num 40 latency         # in virtual time
+    python bench/agent.py --shared ../shared --num 10 latency --live  # threads, in real time
+    python bench/agent.py --shared ../shared --num 20 duplex          # both ways to be interrupted
     python bench/agent.py soak --url http://127.0.0.1:8000 --minutes 30    # a server of yours
 
 - latency: sentences of real speech whose true end is known (by hand where a set has word times,
