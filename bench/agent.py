@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--languages", nargs="+", default=["zh", "en"], choices=sorted(SETS))
     parser.add_argument("--num", type=int, default=20, help="scenarios a kind and language")
-    parser.add_argument("--mind", default="embedded")
+    parser.add_argument("--mind", help="embedded; for duplex reciter, which always speaks long")
     parser.add_argument("--speaker", default="kokoro-82m")
     parser.add_argument("--threads", type=int, help="of each model")
     parser.add_argument("--out", type=Path, default=Path("agent-bench"))
@@ -90,7 +90,7 @@ def manifests(args: Args, language: str) -> list[Path]:
 
 def wanted(args: Args, **changes: Any) -> Wanted:
     return Wanted(
-        mind=args.mind,
+        mind=args.mind or ("reciter" if args.command == "duplex" else "embedded"),
         speaker=args.speaker,
         threads=args.threads,
         changes=tuple(changes.items()),
