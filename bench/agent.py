@@ -1,8 +1,8 @@
 """A voice agent measured: latency from voice to voice, turn-taking, an hour of many; as Markdown.
 
-    python bench/agent.py latency --shared ../shared --num 40         # in virtual time
-    python bench/agent.py latency --shared ../shared --num 10 --live    # threads, in real time
-    python bench/agent.py duplex --shared ../shared --num 20          # both ways to be interrupted
+    python bench/agent.py --shared ../shared --num 40 latency         # in virtual time
+    python bench/agent.py --shared ../shared --num 10 latency --live  # threads, in real time
+    python bench/agent.py --shared ../shared --num 20 duplex          # both ways to be interrupted
     python bench/agent.py soak --url http://127.0.0.1:8000 --minutes 30    # a server of yours
 
 - latency: sentences of real speech whose true end is known (by hand where a set has word times,
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--languages", nargs="+", default=["zh", "en"], choices=sorted(SETS))
     parser.add_argument("--num", type=int, default=20, help="scenarios a kind and language")
-    parser.add_argument("--mind", default="embedded")
+    parser.add_argument("--mind", help="embedded; for duplex reciter, which always speaks long")
     parser.add_argument("--speaker", default="kokoro-82m")
     parser.add_argument("--threads", type=int, help="of each model")
     parser.add_argument("--out", type=Path, default=Path("agent-bench"))
@@ -90,7 +90,7 @@ def manifests(args: Args, language: str) -> list[Path]:
 
 def wanted(args: Args, **changes: Any) -> Wanted:
     return Wanted(
-        mind=args.mind,
+        mind=args.mind or ("reciter" if args.command == "duplex" else "embedded"),
         speaker=args.speaker,
         threads=args.threads,
         changes=tuple(changes.items()),

@@ -2,6 +2,7 @@
 
 import json
 import wave
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -180,3 +181,14 @@ def test_without_real_speech_it_is_said_that_it_is_spoken(opened, speaker, tmp_p
 def test_wrong_options_are_named(opened, speaker, tmp_path, capsys, arguments, code, said):
     assert run("bench", "--out", tmp_path, *arguments) == code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_real_models_answer_a_real_sentence(tmp_path, capsys):
+    example = Path(__file__).parents[2] / "examples" / "en.flac"
+    assert run("replay", example, "--out", tmp_path, "--language", "en", "--speaker", "espeak") == 0
+    transcript = Transcript.from_json((tmp_path / "transcript.json").read_text())
+    assert {segment.speaker for segment in transcript.segments} == {"user", "agent"}
+    falls = json.loads((tmp_path / "waterfall.json").read_text())["answers"]
+    assert any(fall["is_played"] for fall in falls)

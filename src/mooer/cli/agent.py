@@ -154,7 +154,12 @@ def bench(
     num: Annotated[int, typer.Option(min=1, help="Scenarios of each kind and language.")] = 5,
     kinds: Annotated[str, typer.Option(help="With commas. [default: all]")] = "",
     languages: Languages = "zh,en",
-    mind: MindName = "embedded",
+    mind: Annotated[
+        str,
+        typer.Option(
+            help="As of talk; reciter needs no model and speaks long: there is much to interrupt."
+        ),
+    ] = "reciter",
     speaker: SpeakerName = "kokoro-82m",
     barge_in: Annotated[
         str, typer.Option(help="pause: stop at once, and go on if it was none; wait: for words.")

@@ -10,6 +10,7 @@ MINDS = Table(
         "embedded": "mooer.agent.minds.embedded:Embedded",
         "mini": "mooer.agent.minds.heard:Heard",
         "openai": "mooer.agent.minds.endpoint:Endpoint",
+        "reciter": "mooer.agent.minds.reciter:Reciter",
     },
 )
 
