@@ -98,11 +98,7 @@ class Fusion:
     def text_scorer(self, pieces: Sequence[Piece]) -> TextScorer | None:
         """What weighs texts in the search of a model whose units write `pieces`, but its habit."""
         weights = self.options.weights
-        models: dict[str, TextLM[Any] | None] = {
-            LM: self.lm,
-            SOURCE: self.source,
-            LENGTH: Length(),
-        }
+        models = {LM: self.lm, SOURCE: self.source, LENGTH: _LENGTH}
         terms = [
             (model, weights[name])
             for name, model in models.items()
