@@ -17,8 +17,11 @@ esac
 source "$root/tools/venv.sh"
 case "${1:-} ${2:-}" in
 "train "*) prepare train "[train,evaluate]" ;; # PyTorch comes only with what needs it
-"data synth") prepare speak "[speak]" ;;
-"serve "*) prepare serve "[serve,speak]" ;;
+"data synth" | "say "* | "interpret "*) prepare speak "[speak,listen]" ;;
+"talk "* | "agent "*) prepare talk "[speak,listen,knowledge,plot]" ;;
+"knowledge "*) prepare knowledge "[knowledge]" ;;
+"lm "* | "domain "*) prepare lm "[wfst,plot]" ;;
+"serve "*) prepare serve "[serve,speak,knowledge]" ;;
 "evaluate "*) prepare evaluate "[evaluate]" ;;
 *) prepare run "" ;;
 esac

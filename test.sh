@@ -6,7 +6,7 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=tools/venv.sh
 source "$root/tools/venv.sh"
 cd -- "$root"
-prepare test "[dev,evaluate,serve,speak,train]"
+prepare test "[dev,evaluate,knowledge,plot,serve,speak,train,wfst]"
 bin="$root/.venv/bin"
 PATH="$bin:$PATH"
 

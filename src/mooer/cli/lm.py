@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mooer.cli.tune import tune
+
 app = typer.Typer(
     help="Make language models for decoding.\n\nExample: mooer lm train text.txt -o lm.arpa",
     no_args_is_help=True,
@@ -193,3 +195,6 @@ def _limits(text: str) -> tuple[int, ...]:
 
 def _counted(counts: tuple[int, ...]) -> str:
     return ", ".join(f"{count} {k}-grams" for k, count in enumerate(counts, 1))
+
+
+app.command("tune")(tune)
