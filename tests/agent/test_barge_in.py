@@ -223,3 +223,24 @@ def test_typed_words_break_the_answer_off():
     names = [type(e).__name__ for e in events]
     assert names.index("Flush") < names.index("TurnEnded") < names.index("AnswerStarted")
     assert session.turns[-1].text == "no stop it"
+
+
+def test_a_word_that_is_no_order_does_not_interrupt_and_an_order_does():
+    """What is heard in half a second is seldom right: only what means to stop the speaker does."""
+    for word, is_cut in (("Ember", False), ("Wait!", True), ("为什么", True)):
+        stage = Stage(ANSWERS)
+        told = stage.play(COUNT, (3.0, word))
+        assert (not told.all(Remembered)[0].is_whole) == is_cut
+        assert len(told.all(BackChannel)) == 0
+
+
+def test_over_an_answer_the_language_is_that_of_the_conversation():
+    stage = Stage(ANSWERS)
+    languages = []
+    hear = stage.hear.hear
+    stage.hear.hear = lambda samples, *, language=None, is_final=True: (
+        languages.append(language) or hear(samples, language="zh", is_final=is_final)
+    )
+    stage.play(COUNT, (3.0, "okay"))
+    assert languages[0] is None
+    assert languages[-1] == "zh"

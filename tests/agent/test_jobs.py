@@ -92,7 +92,7 @@ def test_an_error_is_the_end():
         raise DecodeError("no more: stop")
 
     found = drained(VirtualJobs(Clock()).start("hear", work, at_s=0.0, deadline_s=9), 1.0)
-    assert [value for _, value in found][0] == "a"
+    assert found[0][1] == "a"
     assert str(found[1][1].error) == "no more: stop"
 
 

@@ -18,6 +18,16 @@ _CHINESE = (
     "当然 确实 继续 你说 嗯哼"
 )
 BACK_CHANNELS = tuple(_ENGLISH.split() + _CHINESE.split())
+# What is meant to stop the speaker, however short it is.
+_ENGLISH_ORDERS = (
+    "stop wait no nope hold pause quiet enough hey hello excuse sorry pardon but what why who when "
+    "where how which repeat again cancel skip help shut"
+)
+_CHINESE_ORDERS = (
+    "停 等 不 别 慢 喂 错 闭嘴 住口 安静 够了 打住 什么 为什么 谁 哪 怎么 啥 几 可是 但是 再说 重复 取消 "
+    "跳过"
+)
+INTERRUPTIONS = tuple(_ENGLISH_ORDERS.split() + _CHINESE_ORDERS.split())
 
 _ECHO_SHARE = 0.7  # of the tokens heard, in order in what is being spoken
 _ECHO_MIN_TOKENS = 3  # fewer must be found as they are
@@ -39,6 +49,27 @@ def is_back_channel(text: str, words: Collection[str] = BACK_CHANNELS) -> bool:
             for size in range(1, min(longest, end) + 1)
         )
     return bool(tokens) and reached[-1]
+
+
+def is_order(text: str, words: Collection[str] = INTERRUPTIONS) -> bool:
+    """Whether a few words are meant to stop the speaker.
+
+    >>> [is_order(text) for text in ("Wait!", "等一下", "Why?", "Ember", "尿")]
+    [True, True, True, False, False]
+    """
+    tokens = _tokens(text)
+    joined = " ".join(tokens)
+    orders = [" ".join(_tokens(word)) for word in words]
+    return any(f" {order} " in f" {joined} " for order in orders if order)
+
+
+def num_tokens(text: str) -> int:
+    """How many words, or Chinese characters.
+
+    >>> num_tokens("OK, 好的")
+    3
+    """
+    return len(_tokens(text))
 
 
 def is_echo(text: str, spoken: str) -> bool:

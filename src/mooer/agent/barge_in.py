@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from functools import partial
 
 from mooer.agent.answering import Answering
-from mooer.agent.back_channels import is_back_channel, is_echo
+from mooer.agent.back_channels import is_back_channel, is_echo, is_order, num_tokens
 from mooer.agent.context import Context, Task
 from mooer.agent.events import BackChannel
 from mooer.agent.jobs import Tell, Work
@@ -44,10 +45,12 @@ class BargeIn:
         self._task: Task | None = None
         self._num_heard = 0  # frames of speech that were heard, or are being heard
         self._is_sure = False
+        self.language: str | None = None  # of the user's last turn
         self._level: float | None = None  # mean power of the user's turns
 
     def learn(self, turn: UserTurn) -> None:
-        """A turn of the user is over: this is how loudly he speaks."""
+        """A turn of the user is over: this is how loudly he speaks, and what language."""
+        self.language = turn.language or self.language
         if turn.num_speech and turn.power > 0:
             power = turn.power / turn.num_speech
             before = self._level if self._level is not None else power
@@ -71,10 +74,10 @@ class BargeIn:
         if self._task is None and new_s >= options.words_s:
             self._num_heard = turn.num_speech
             samples = tape.cut(turn.sound_start, tape.end)
-            language = options.language
+            language = options.language or self.language
             work = hearing(self._context.parts, samples, language, is_final=False)
             self._task = self._context.start(
-                "hear", work, options.hear_deadline_s, self._take, self._done
+                "hear", work, options.hear_deadline_s, partial(self._take, turn), self._done
             )
         return False
 
@@ -88,14 +91,18 @@ class BargeIn:
         below_db = 10 * math.log10(self._level / max(turn.power / turn.num_speech, 1e-12))
         return below_db > options.soft_db
 
-    def is_interruption(self, text: str) -> bool:
+    def is_interruption(self, turn: UserTurn, text: str) -> bool:
         """Whether words mean to interrupt what is being said."""
         options, answer = self._context.options, self._answering.current
         if not text.strip() or is_back_channel(text, options.back_channels):
             return False
-        if options.echo == "off" or answer is None:
-            return True
-        return not is_echo(text, answer.spoken_around())
+        if options.echo != "off" and answer and is_echo(text, answer.spoken_around()):
+            return False
+        # One or two words in half a second are seldom heard right, and mostly assent.
+        is_brief = turn.num_speech * FRAME_S <= options.brief_s
+        if is_brief and num_tokens(text) <= options.brief_words:
+            return is_order(text, options.interruptions)
+        return True
 
     def dismiss(self, text: str) -> None:
         """It was no interruption: what stands still goes on."""
@@ -110,9 +117,9 @@ class BargeIn:
             self._task.close()
             self._task = None
 
-    def _take(self, value: object) -> None:
+    def _take(self, turn: UserTurn, value: object) -> None:
         assert isinstance(value, Heard)
-        self._is_sure = self._is_sure or self.is_interruption(value.text)
+        self._is_sure = self._is_sure or self.is_interruption(turn, value.text)
 
     def _done(self, error: MooerError | None) -> None:
         self._task = None

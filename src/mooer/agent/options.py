@@ -6,14 +6,22 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from mooer.agent.back_channels import BACK_CHANNELS
+from mooer.agent.back_channels import BACK_CHANNELS, INTERRUPTIONS
 from mooer.agent.mind import Tool
 from mooer.errors import ConfigError
 
 BargeIn = Literal["pause", "wait"]
 Echo = Literal["off", "text", "cancel"]
 
-_MAY_BE_ZERO = {"lead_s", "turn_threshold", "knowledge_wait_s", "soft_db", "num_sources"}
+_MAY_BE_ZERO = {
+    "lead_s",
+    "turn_threshold",
+    "knowledge_wait_s",
+    "soft_db",
+    "num_sources",
+    "brief_s",
+    "brief_words",
+}
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,15 @@ class AgentOptions:
     # What interrupts an answer
     interrupt_response: bool = True  # False: answers are heard out, then the user's turn counts
     barge_in: BargeIn = "pause"  # stop the sound at once, or decide by the words first
-    interrupt_s: float = 0.1  # speech of the user that stops the sound ("pause")
+    interrupt_s: float = 0.09  # speech of the user that stops the sound ("pause")
     soft_db: float = 10.0  # quieter than the user's turns by so much: decided by its words
     surely_s: float = 1.2  # speech so long is an interruption, whatever it says ("pause")
+    brief_s: float = 0.8  # speech that is no longer, and has no more than so many words, …
+    brief_words: int = 2  # … interrupts only by words of `interruptions`
     words_s: float = 0.4  # of new speech before its words are looked at again ("wait")
     false_interruption_s: float = 1.5  # silence after which a stopped answer goes on in any case
     back_channels: tuple[str, ...] = field(default=BACK_CHANNELS, repr=False)
+    interruptions: tuple[str, ...] = field(default=INTERRUPTIONS, repr=False)
     echo: Echo = "off"  # the agent's own voice in the microphone
 
     # What is remembered

@@ -173,9 +173,11 @@ class TurnTaking:
         options = self._context.options
         attempt = self._attempt = Attempt(self.tape.end)
         samples = self.tape.cut(turn.start, attempt.end)
+        # A word or two do not tell their language: over an answer it is that of the conversation.
+        language = options.language or (self._barge_in.language if turn.is_overlap else None)
         attempt.hearing = self._context.start(
             "hear",
-            hearing(self._context.parts, samples, options.language, is_final=True),
+            hearing(self._context.parts, samples, language, is_final=True),
             options.hear_deadline_s,
             partial(self._heard, turn, attempt),
             partial(self._hearing_done, turn, attempt),
@@ -210,7 +212,7 @@ class TurnTaking:
         turn.language = value.language or turn.language
         turn.moments["asr_final"] = self._context.time_s
         if turn.is_overlap:
-            if not self._barge_in.is_interruption(attempt.text):
+            if not self._barge_in.is_interruption(turn, attempt.text):
                 self._dismiss(attempt.text)
                 return
             self._promote(turn)
