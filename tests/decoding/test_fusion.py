@@ -13,7 +13,6 @@ from mooer.decoding.fusion import (
     TextScorer,
     UnitPrior,
     length_of,
-    text_logprob,
 )
 from mooer.decoding.lm.text_lm import NGramText
 from mooer.decoding.lm.training import TrainOptions, train_ngram
@@ -48,9 +47,9 @@ def formula(text_units, heard, method, models, weights):
     lm, source = models
     text = "".join(PIECES[unit] for unit in text_units)
     prior = np.array([0.1, 0.2, 0.05, 0.15]) / 0.5
-    total = heard + weights["lm_weight"] * text_logprob(lm, text)
+    total = heard + weights["lm_weight"] * lm.logprobs([text])[0]
     total += weights.get("length_bonus", 0.0) * len(text.replace("好", " 好 ").split())
-    total -= weights.get("source_weight", 0.0) * text_logprob(source, text)
+    total -= weights.get("source_weight", 0.0) * source.logprobs([text])[0]
     ilm = sum(math.log(prior[unit - 1]) for unit in text_units)
     return total - weights.get("ilm_weight", 0.0) * ilm
 

@@ -40,7 +40,7 @@ def test_a_file_of_lists_comes_back(tmp_path):
 def test_the_formula_ranks_candidates():
     first = LISTS[0]
     assert first.candidates[0].score({"lm": 0.5, "length": 2.0}) == -1.0 - 4.5 + 8.0
-    assert [one.text for one in first.ranked({})][0] == "打开空条"
+    assert first.ranked({})[0].text == "打开空条"
     weights = FusionOptions("density", 0.5, length_bonus=-0.5).weights
     assert first.ranked(weights)[0].text == "打开"
     weights = FusionOptions("density", 0.5, source_weight=0.8, length_bonus=-0.5).weights

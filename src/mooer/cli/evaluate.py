@@ -127,11 +127,14 @@ def evaluate(
 
 def _loaded(name: str, asked: Asked) -> Any:
     """The model, with the language models that are asked for."""
-    from mooer.cli.fused import load_asked
-    from mooer.evaluate.fused import Fused
     from mooer.infer import load
 
     model = load(name)
+    if not asked.is_asked:
+        return model
+    from mooer.cli.fused import load_asked
+    from mooer.evaluate.fused import Fused
+
     fusion, hotwords = load_asked(asked, model.recognizer)
     return Fused(model, fusion, hotwords) if fusion else model
 

@@ -93,6 +93,13 @@ def load_asked(asked: Asked, recognizer: Listener) -> tuple[Fusion | None, tuple
             raise ConfigError("a domain has its own LMs: leave out --lm and --source-lm, or it")
         domain = read_domain(asked.domain)
         options = _options(asked, domain.settings.fusion, searches)
+        if domain.settings.model not in ("", recognizer.name):
+            logger.warning(
+                "the weights of %s are those of %s, and not of %s",
+                asked.domain,
+                domain.settings.model,
+                recognizer.name,
+            )
         if options.method == "wfst" and (asked.lm_weight, asked.length_bonus) != (None, None):
             raise ConfigError(
                 "the weights of wfst are in the graph of the domain: build it again with them"

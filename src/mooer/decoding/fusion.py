@@ -40,6 +40,7 @@ from mooer.text import is_cjk
 
 LM, SOURCE, ILM, LENGTH = "lm", "source", "ilm", "length"  # parts of the formula
 MAX_WEIGHT = 10.0
+_MAX_KNOWN = 100_000  # states with units: about 40 MB
 Piece: TypeAlias = "str | bytes"
 
 
@@ -143,6 +144,10 @@ class Length:
         """The end is no word."""
         return 0.0
 
+    def logprobs(self, texts: Sequence[str]) -> list[float]:
+        """The lengths of whole texts."""
+        return [float(length_of(text)) for text in texts]
+
 
 def length_of(text: str) -> int:
     """|y| of the formula."""
@@ -152,7 +157,8 @@ def length_of(text: str) -> int:
 class TextScorer:
     """Language models over the units of a decoder: a `Scorer`.
 
-    `pieces` says what each unit writes, spaces included: a sequence or a mapping by unit.
+    `pieces` says what each unit writes, spaces included: a sequence or a mapping by unit. What a
+    unit adds in a state is remembered: many texts of a beam end in the same words.
     """
 
     def __init__(
@@ -162,6 +168,7 @@ class TextScorer:
     ) -> None:
         self._terms = tuple(terms)
         self._pieces = pieces
+        self._known: dict[tuple[tuple[Any, ...], int], tuple[float, tuple[Any, ...]]] = {}
 
     def start(self) -> tuple[Any, ...]:
         """The states of all models at the beginning of a sentence."""
@@ -169,6 +176,15 @@ class TextScorer:
 
     def advance(self, state: tuple[Any, ...], unit: int) -> tuple[float, tuple[Any, ...]]:
         """What is known once this unit stands there, each model at its weight."""
+        key = state, unit
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[key] = self._advance(state, unit)
+        return found
+
+    def _advance(self, state: tuple[Any, ...], unit: int) -> tuple[float, tuple[Any, ...]]:
         piece = self._pieces[unit]
         total = 0.0
         after = []
@@ -224,9 +240,3 @@ class UnitPrior:
     def logprob(self, units: Sequence[int]) -> float:
         """Natural log of units, unweighted."""
         return math.fsum(self.log_probs[unit] for unit in units)
-
-
-def text_logprob(lm: TextLM[Any], text: str) -> float:
-    """Natural log of a whole text and its end."""
-    added, state = lm.advance(lm.start(), text)
-    return added + lm.finish(state)

@@ -12,7 +12,6 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,7 @@ from mooer.decoding.fusion import (
     Piece,
     TextScorer,
     UnitPrior,
-    text_logprob,
 )
-from mooer.decoding.lm.neural import NeuralText
 from mooer.decoding.lm.text_lm import NGramText, TextLM
 from mooer.decoding.nbest import Candidate, NBest
 from mooer.decoding.prefixes import CtcOptions
@@ -125,7 +122,7 @@ class Fusion:
         known = set(one.candidates[0].scores) if one.candidates else set()
         for name, lm in ((LM, self.lm), (SOURCE, self.source)):
             if name in parts and name not in known and lm is not None:
-                one = one.scored(name, partial(logprobs, lm))
+                one = one.scored(name, lm.logprobs)
         if ILM in parts and ILM not in known:
             if ilm is None:
                 raise ConfigError(
@@ -176,13 +173,6 @@ def load_fusion(
         prior=read_prior(Path(prior)) if prior else None,
         graph=Graph.load(Path(graph)) if graph else None,
     )
-
-
-def logprobs(lm: TextLM[Any], texts: Sequence[str]) -> list[float]:
-    """Natural logs of whole texts and their ends; a neural model reads them together."""
-    if isinstance(lm, NeuralText):
-        return lm.logprobs(texts)
-    return [text_logprob(lm, text) for text in texts]
 
 
 def estimate_prior(
