@@ -200,5 +200,3 @@ def test_what_a_method_needs_is_told(models):
         Fusion(FusionOptions("lodr", source_weight=0.1), lm, lm)
     with pytest.raises(ConfigError, match="needs the prior"):
         Fusion(FusionOptions("ilme", ilm_weight=0.1), lm).scorers(PIECES, 0)
-    with pytest.raises(ConfigError, match="takes no scorer"):
-        Fusion(FusionOptions("shallow"), lm).require_nbest("Whisper")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from mooer.export.onnx_file import Graph
+
+from mooer.engines.onnx_file import Graph
 
 KOKORO_FRAMES = "/encoder/Gather_output_0"
 PIPER_FRAMES = "/Ceil_output_0"
