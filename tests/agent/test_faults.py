@@ -23,6 +23,7 @@ from mooer.agent.events import (
 from mooer.agent.jobs import ThreadJobs
 from mooer.agent.mind import Tool, ToolCall, Turn
 from mooer.agent.options import AgentOptions
+from mooer.agent.policy import PolicyOptions
 from mooer.agent.session import Session
 from mooer.errors import AgentError, AudioError, ConfigError, DecodeError
 
@@ -301,8 +302,27 @@ def test_after_a_long_silence_the_agent_speaks_by_itself():
     assert answers[0].time_s == pytest.approx(5.0, abs=0.1)
     stage = Stage(options=AgentOptions(proactive_s=5.0, assume_played=True))
     events = stage.session.push(stage.score(end_s=60.0))
-    assert len([e for e in events if isinstance(e, AnswerStarted)]) == 2
+    first, second = [e for e in events if isinstance(e, AnswerStarted)]
+    assert second.time_s - first.time_s > 10  # it waits twice as long, and then for ever
     assert [turn.role for turn in stage.session.turns] == ["assistant", "assistant"]
+
+
+def test_the_agent_says_mm_hm_while_the_user_speaks_long():
+    policy = PolicyOptions(back_channels=True, back_channel_after_s=3.0)
+    stage = Stage(options=AgentOptions(policy=policy))
+    told = stage.play((0.5, " ".join(["word"] * 13 + ["and"])), (4.9, "word word word"))
+    murmur, answer = told.all(AnswerStarted)
+    assert murmur.time_s < 4.9
+    assert told.text(murmur.answer) == "I see."
+    assert told.one(TurnEnded).text.endswith("and word word word")
+    assert [e.answer for e in told.all(Remembered)] == [answer.answer]
+    assert [turn.role for turn in stage.session.turns] == ["user", "assistant"]
+
+
+def test_the_mind_is_told_to_ask_back():
+    stage = Stage(options=AgentOptions(policy=PolicyOptions(follow_up=True)))
+    stage.play(ASK)
+    assert "question" in stage.mind.asked[0][1]
 
 
 def test_a_greeting_is_spoken_without_a_mind():

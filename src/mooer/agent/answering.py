@@ -62,13 +62,21 @@ class Answering:
 
     # --- beginning --------------------------------------------------------------------------------
 
+    def next_number(self) -> int:
+        """By which a further answer is known."""
+        self._num += 1
+        return self._num
+
     def prepare(self, ask: Ask) -> None:
         """Begin an answer that is told only once it is released."""
         assert self.current is None
-        self._num += 1
         options, parts = self._context.options, self._context.parts
         self.current = Answer(
-            self._num, ask.turn, parts.voicing.rate_hz, is_spoken=options.speaks, is_held=True
+            self.next_number(),
+            ask.turn,
+            parts.voicing.rate_hz,
+            is_spoken=options.speaks,
+            is_held=True,
         )
         self._ask = ask
         ask.start_by_s = self._context.time_s + options.knowledge_wait_s
@@ -143,7 +151,7 @@ class Answering:
                 self._context.tell(Sourced(self._context.time_s, answer.number, found))
         parts, options = self._context.parts, self._context.options
         sources = answer.sources if len(answer.rounds) == 1 else ()
-        question = self._ask.question(self._memory.turns, options.instructions, sources)
+        question = self._ask.question(self._memory.turns, options, sources)
         work = answering(parts, options, replace(question, tools=self.calling.tools))
         self._task = self._context.start("think", work, options.think_s, self._take, self._done)
 

@@ -24,8 +24,8 @@ _ENGLISH_ORDERS = (
     "where how which repeat again cancel skip help shut"
 )
 _CHINESE_ORDERS = (
-    "停 等 不 别 慢 喂 错 闭嘴 住口 安静 够了 打住 什么 为什么 谁 哪 怎么 啥 几 可是 但是 再说 重复 取消 "
-    "跳过"
+    "停 等 不 别 慢 喂 错 闭嘴 住口 安静 够了 打住 什么 为什么 谁 哪 怎么 啥 几 可是 但是 再说 "
+    "重复 取消 跳过"
 )
 INTERRUPTIONS = tuple(_ENGLISH_ORDERS.split() + _CHINESE_ORDERS.split())
 

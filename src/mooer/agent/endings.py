@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
+from mooer.agent.jobs import Tell, Work
 from mooer.agent.options import AgentOptions
+from mooer.agent.parts import Samples, TurnModel
 from mooer.agent.user_turn import Attempt
 from mooer.text import is_cjk
 
@@ -36,6 +40,16 @@ def is_unfinished(text: str) -> bool:
     if is_cjk(bare[-1]):
         return bare.endswith(_PHRASES)
     return bare.split()[-1] in _WORDS
+
+
+def asking(model: TurnModel, samples: Samples) -> Work:
+    """Work that tells the probability that the turn in samples [T] is over."""
+
+    def work(tell: Tell) -> Generator[None, None, None]:
+        tell(model.complete(samples))
+        yield
+
+    return work
 
 
 def needed_silence_s(attempt: Attempt, text: str, options: AgentOptions) -> float:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from mooer.agent.back_channels import BACK_CHANNELS, INTERRUPTIONS
 from mooer.agent.mind import Tool
+from mooer.agent.policy import PolicyOptions
 from mooer.errors import ConfigError
 
 BargeIn = Literal["pause", "wait"]
@@ -65,12 +66,8 @@ class AgentOptions:
     max_answer_s: float = 180.0  # of sound
     num_sources: int = 3  # passages of `Parts.knowledge` shown to the mind
     knowledge_wait_s: float = 0.3  # how long an answer waits for them
-    proactive_s: float | None = None  # silence of both after which the agent speaks by itself
-    proactive_text: str = (
-        "(The user has said nothing for a while. Say one short, friendly sentence that goes on "
-        "with the conversation, in its language.)"
-    )
-    max_proactive: int = 2  # times in a row
+    proactive_s: float | None = None  # silence of both after which it speaks by itself (`policy`)
+    policy: PolicyOptions = field(default_factory=PolicyOptions)  # what it does of its own accord
 
     # What interrupts an answer
     interrupt_response: bool = True  # False: answers are heard out, then the user's turn counts

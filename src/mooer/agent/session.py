@@ -11,6 +11,7 @@ from mooer.agent.context import Context
 from mooer.agent.echo import EchoGuard
 from mooer.agent.events import Event, TurnEnded, UserText
 from mooer.agent.jobs import Jobs, ThreadJobs
+from mooer.agent.manners import Manners
 from mooer.agent.memory import Memory
 from mooer.agent.mind import Turn
 from mooer.agent.options import AgentOptions
@@ -40,11 +41,10 @@ class Session:
         self._memory = Memory()
         self._answering = Answering(self._context, self._memory)
         self._taking = TurnTaking(self._context, self._answering, self._memory)
+        self._manners = Manners(self._context, self._answering, self._taking, self._memory)
         self._speech = SpeechStream(parts.vad)
         self._guard = EchoGuard()
         self._num_samples = 0
-        self._num_proactive = 0  # in a row
-        self._last_num_turns = 0
         self._is_closed = False
 
     # --- sound ------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class Session:
             self._context.run_until((self._taking.tape.end + FRAME_SAMPLES) / SAMPLE_RATE_HZ)
             self._answering.frame()
             self._taking.frame(frame, prob)
-            self._maybe_speak_up()
+            self._manners.frame()
         self._context.run_until(self.time_s)
 
     def _skip(self, to_sample: int) -> None:
@@ -82,19 +82,6 @@ class Session:
             self._speech.flush()
             self._num_samples = to_sample
             self._taking.jump(to_sample)
-
-    def _maybe_speak_up(self) -> None:
-        """A proactive turn, if both have been silent for long enough."""
-        options = self._context.options
-        if options.proactive_s is None or not self._taking.is_quiet or not self._answering.is_idle:
-            return
-        quiet_since_s = max(self._answering.quiet_since_s, self._taking.quiet_since_s)
-        if self._taking.num_turns > self._last_num_turns:
-            self._last_num_turns, self._num_proactive = self._taking.num_turns, 0
-        late = self._context.time_s - quiet_since_s >= options.proactive_s
-        if late and self._num_proactive < options.max_proactive:
-            self._num_proactive += 1
-            self._answering.ask(Ask(request=options.proactive_text))
 
     def poll(self) -> list[Event]:
         """What work has brought meanwhile."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from functools import partial
 
 import numpy as np
@@ -11,12 +10,11 @@ from mooer.agent.answering import Answering
 from mooer.agent.barge_in import BargeIn, hearing
 from mooer.agent.context import Context
 from mooer.agent.dictation import Dictation
-from mooer.agent.endings import needed_silence_s
+from mooer.agent.endings import asking, needed_silence_s
 from mooer.agent.events import TurnEnded, TurnReopened, UserStarted, UserStopped, UserText
-from mooer.agent.jobs import Tell, Work
 from mooer.agent.memory import Memory
 from mooer.agent.mind import Turn
-from mooer.agent.parts import Heard, Samples, TurnModel
+from mooer.agent.parts import Heard, Samples
 from mooer.agent.tape import Tape
 from mooer.agent.thinking import Ask
 from mooer.agent.user_turn import Attempt, UserTurn
@@ -52,6 +50,11 @@ class TurnTaking:
     def is_quiet(self) -> bool:
         """Whether the user says nothing."""
         return self.turn is None and self._burst is None
+
+    @property
+    def language(self) -> str | None:
+        """Of the user's last turn."""
+        return self._barge_in.language
 
     # --- frames -----------------------------------------------------------------------------------
 
@@ -200,7 +203,7 @@ class TurnTaking:
         first = max(turn.sound_start, self.tape.end - round(_TURN_MODEL_S * SAMPLE_RATE_HZ))
         attempt.asking = self._context.start(
             "turn",
-            _asking(model, self.tape.cut(first, self.tape.end)),
+            asking(model, self.tape.cut(first, self.tape.end)),
             options.hear_deadline_s,
             partial(self._told_over, attempt),
             partial(self._asking_done, attempt),
@@ -389,11 +392,3 @@ class TurnTaking:
 
     def _tell_started(self, sample: int) -> None:
         self._context.tell(UserStarted(sample / SAMPLE_RATE_HZ))
-
-
-def _asking(model: TurnModel, samples: Samples) -> Work:
-    def work(tell: Tell) -> Generator[None, None, None]:
-        tell(model.complete(samples))
-        yield
-
-    return work

@@ -12,6 +12,7 @@ from mooer.agent.knowledge.quotes import quoted
 from mooer.agent.mind import Tool, ToolCall, Turn
 from mooer.agent.options import AgentOptions
 from mooer.agent.parts import Parts
+from mooer.agent.policy import follow_up
 from mooer.errors import MooerError
 from mooer.speak.base import Voice
 
@@ -61,18 +62,20 @@ class Ask:
     start_by_s: float = 0.0  # what is looked up is not awaited longer
 
     def question(
-        self, turns: tuple[Turn, ...], instructions: str, sources: Sequence[Source]
+        self, turns: tuple[Turn, ...], options: AgentOptions, sources: Sequence[Source]
     ) -> Question:
         """What the mind is asked, with what memory holds, and with what was found."""
         if self.said and not self.is_remembered:
             turns = (*turns, self.said)
+        language = (self.said.language if self.said else "") or options.language or ""
+        asks_back = follow_up(turns, options.policy, language)
         if sources and turns:
             last = turns[-1]
             shown = quoted(last.text, sources, language=last.language)
             turns = (*turns[:-1], replace(last, text=shown))
         if self.request:
             turns = (*turns, Turn("user", self.request))
-        lines = (instructions, self.instructions)
+        lines = (options.instructions, self.instructions, asks_back)
         return Question(turns, system="\n\n".join(filter(None, lines)), text=self.text)
 
 
