@@ -310,11 +310,12 @@ def test_after_a_long_silence_the_agent_speaks_by_itself():
 def test_the_agent_says_mm_hm_while_the_user_speaks_long():
     policy = PolicyOptions(back_channels=True, back_channel_after_s=3.0)
     stage = Stage(options=AgentOptions(policy=policy))
-    told = stage.play((0.5, " ".join(["word"] * 13 + ["and"])), (4.9, "word word word"))
+    said = " ".join([*(f"w{i}" for i in range(13)), "and"])
+    told = stage.play((0.5, said), (4.9, "that is all"))
     murmur, answer = told.all(AnswerStarted)
     assert murmur.time_s < 4.9
     assert told.text(murmur.answer) == "I see."
-    assert told.one(TurnEnded).text.endswith("and word word word")
+    assert told.one(TurnEnded).text.endswith("and that is all")
     assert [e.answer for e in told.all(Remembered)] == [answer.answer]
     assert [turn.role for turn in stage.session.turns] == ["user", "assistant"]
 
