@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ _OPTIONS_OF = {"mp3": {"write_xing": "0"}, "ogg": {"page_duration": "100000"}}
 _USUAL_HZ = 24_000
 _RATES_HZ = {"opus": (8_000, 12_000, 16_000, 24_000, 48_000), "pcm": (24_000,)}
 _UNKNOWN = 0xFFFFFFFF  # a length that nobody knows yet
+_WAV_HEAD = 44  # bytes
 
 
 class Encoder(Protocol):
@@ -45,6 +46,15 @@ class Encoder(Protocol):
     def finish(self) -> bytes:
         """The rest."""
         ...
+
+
+def tell_length(file: BinaryIO) -> None:
+    """Write into the head of a wav file how long it is by now; one too long for it stays open."""
+    size = file.tell()
+    for place, value in ((4, size - 8), (_WAV_HEAD - 4, size - _WAV_HEAD)):
+        file.seek(place)
+        file.write(struct.pack("<I", min(value, _UNKNOWN)))
+    file.seek(size)
 
 
 def encoder_for(format: str, rate_hz: int) -> Encoder:

@@ -8,12 +8,11 @@ with SoundFile("talk.mp3", rate_hz=24_000) as file:
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from mooer.audio.encoders import Encoder, encoder_for
+from mooer.audio.encoders import Encoder, encoder_for, tell_length
 from mooer.audio.pcm import Floats
 from mooer.errors import ConfigError, OutputError
 
@@ -29,8 +28,6 @@ SUFFIXES = {
     ".ogg": "opus",
     ".aac": "aac",
 }
-_WAV_HEADER_BYTES = 44
-_MOST_WAV_BYTES = (1 << 32) - 1
 
 
 def check_suffix(path: Path) -> str:
@@ -92,7 +89,7 @@ class SoundFile:
         try:
             self._put(self._encoder.finish())
             if self._is_wav:
-                self._say_length()
+                tell_length(self._file)
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -106,15 +103,6 @@ class SoundFile:
             self._file.write(data)
         except OSError as error:
             raise self._failure(error) from error
-
-    def _say_length(self) -> None:
-        """The lengths in the header of a wav file; in one too long for it they stay open."""
-        num_bytes = self._file.tell()
-        if num_bytes > _MOST_WAV_BYTES:
-            return
-        for place, size in ((4, num_bytes - 8), (40, num_bytes - _WAV_HEADER_BYTES)):
-            self._file.seek(place)
-            self._file.write(struct.pack("<I", size))
 
     def _discard(self) -> None:
         self._file.close()

@@ -107,6 +107,7 @@ def open_agent(wanted: Wanted) -> Agent:
         voice=str(Voice.parse(voice)) if voice else "",
         speed=persona.speed,
         proactive_s=persona.policy.proactive_s,
+        policy=persona.policy,
         **dict(wanted.changes),
     )
     knowledge = _knowledge(wanted.knowledge or persona.knowledge)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mooer.cli.say import SPEECH_KEY
 from mooer.cli.transcribe import AsJson, Force, Hotwords, Language, Threads
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LIVE_MODEL = "whisper-base"
-_KEY = "MOOER_SPEECH_KEY"  # of a speech server, as `mooer say` has it
 
 
 def interpret(
@@ -235,7 +235,7 @@ class Asked:
         speaker = load_speaker(
             self.speaker,
             num_threads=self.threads or usable_cores(),
-            key=os.environ.get(_KEY, ""),
+            key=os.environ.get(SPEECH_KEY, ""),
         )
         to = find_language(self.to)
         voicing = voicing_in(speaker, to, self.voice, live=live, hear=self._hear())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_KEY = "MOOER_SPEECH_KEY"
+SPEECH_KEY = "MOOER_SPEECH_KEY"
 
 
 def say(
@@ -195,7 +195,7 @@ def _speaker(model: str, threads: int | None) -> Speaker:
     from mooer.engines.llm import usable_cores
     from mooer.speak import load_speaker
 
-    return load_speaker(model, num_threads=threads or usable_cores(), key=os.environ.get(_KEY, ""))
+    return load_speaker(model, num_threads=threads or usable_cores(), key=os.environ.get(SPEECH_KEY, ""))
 
 
 def _voicing(

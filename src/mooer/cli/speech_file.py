@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +10,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.audio.encoders import MEDIA_TYPES, encoder_for
+from mooer.audio.encoders import MEDIA_TYPES, encoder_for, tell_length
 from mooer.errors import ConfigError, OutputError, did_you_mean
 
 _FORMAT_OF = {"ogg": "opus", "raw": "pcm"} | {name: name for name in MEDIA_TYPES}
-_WAV_HEAD = 44
 
 
 def format_of(path: str, format: str | None) -> str:
@@ -72,18 +70,10 @@ class SpeechFile:
                 self._file = file
             self._file.write(data)
             if self._is_wav and self.path != "-":
-                self._tell_length(self._file)
+                tell_length(self._file)
             self._file.flush()
         except OSError as error:
             raise OutputError(
                 f"cannot write {self.path}: {error.strerror or error}; free some space or name "
                 "another place by -o"
             ) from error
-
-    def _tell_length(self, file: BinaryIO) -> None:
-        """A wav file says at its beginning how long it is."""
-        size = file.tell()
-        for place, value in ((4, size - 8), (40, size - _WAV_HEAD)):
-            file.seek(place)
-            file.write(struct.pack("<I", min(value, 0xFFFFFFFF)))
-        file.seek(size)

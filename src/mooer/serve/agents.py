@@ -166,7 +166,7 @@ class AgentEngine:
             voice=str(speaker.voice(persona.voice)) if persona.voice else "",
             speed=persona.speed,
             proactive_s=persona.policy.proactive_s,
-            max_proactive=max(1, persona.policy.max_proactive),
+            policy=persona.policy,
         )
         jobs = ThreadJobs()
         talk = AgentTalk(Session(parts, base, jobs=jobs), jobs, base, speaker.voice)
