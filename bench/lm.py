@@ -415,7 +415,7 @@ def flashlight(names: Sequence[str], arpa: Path, beam: int) -> Decode:
         word = name.removeprefix("▁") if name.startswith("▁") else f"+{name}"
         entries.append(word if word not in entries else f"{word}#{len(entries)}")
     lm = fl.KenLM(str(arpa), Dictionary(entries))
-    options = fl.LexiconFreeDecoderOptions(beam, 50, 10.0, 0.5, 0.0, fl.CriterionType.CTC)
+    options = fl.LexiconFreeDecoderOptions(beam, 50, 10.0, 0.5, 0.0, True, fl.CriterionType.CTC)
     decoder = fl.LexiconFreeDecoder(options, lm, len(names) + 1, 0, [])
 
     def decode(rows: Any) -> str:
