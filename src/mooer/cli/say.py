@@ -195,7 +195,9 @@ def _speaker(model: str, threads: int | None) -> Speaker:
     from mooer.engines.llm import usable_cores
     from mooer.speak import load_speaker
 
-    return load_speaker(model, num_threads=threads or usable_cores(), key=os.environ.get(SPEECH_KEY, ""))
+    return load_speaker(
+        model, num_threads=threads or usable_cores(), key=os.environ.get(SPEECH_KEY, "")
+    )
 
 
 def _voicing(
