@@ -7,8 +7,8 @@
 Of every set a half of the sentences is heard (a third of it tunes the weights), and the other half
 is text of the domain; a sentence that is heard is in no text, whatever its marks and case. To it
 comes general text (tatoeba_train, ljspeech_sentences), of which also the source LM is made. `adapt`
-with fusion wfst needs mooer[wfst]; `--rivals` is a folder to which `pip install --target DIR pyctcdecode
-pygtrie kenlm-ex flashlight-text` was told to install.
+with fusion wfst needs mooer[wfst]; `--rivals` is a folder to which `pip install --target DIR
+pyctcdecode pygtrie kenlm-ex flashlight-text` was told to install.
 """
 
 from __future__ import annotations
