@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from tests.fakes import LetterCtc, LoudnessVad, ScriptedWhisper, speech
 
+from mooer.audio.wave import read_wave
 from mooer.decoding.fusion import FusionOptions
 from mooer.decoding.lm.load import write_ngram
 from mooer.decoding.lm.training import TrainOptions, train_ngram
-from mooer.engines.whisper import Decoded
+from mooer.engines.whisper import Decoded, DecodeOptions, Whisper
 from mooer.errors import ConfigError, ModelError
 from mooer.infer import RecognizeOptions, Recognizer
 from mooer.infer.candidates import candidates, nbest_of
-from mooer.infer.ctc_recognizer import CtcRecognizer
+from mooer.infer.ctc_recognizer import CtcRecognizer, load_ctc
 from mooer.infer.domain import DomainSettings, as_method, build_lm, read_domain, write_settings
 from mooer.infer.fusion import estimate_prior, load_fusion, read_prior, save_prior
+from mooer.store import fetch
 from mooer.text.units import Units
 
 
@@ -226,3 +228,37 @@ def test_weights_go_with_another_method_where_it_takes_them():
     given = FusionOptions("density", 0.5, source_weight=0.3, length_bonus=1.0)
     assert as_method(given, "lodr") == replace(given, method="lodr")
     assert as_method(given, "rescore") == FusionOptions("rescore", 0.5, length_bonus=1.0)
+
+
+@pytest.mark.real
+def test_real_whisper_has_an_n_best_and_habits(examples):
+    engine = Whisper(fetch("whisper-base"), num_threads=1)
+    encoded = engine.encode(read_wave(examples / "en.flac")[: 16_000 * 5])
+    [found] = engine.hypotheses([encoded], "en", DecodeOptions(num_best=4), 60)
+    assert len({one.text for one in found}) == len(found) == 4
+    [best] = engine.decode([encoded], "en", DecodeOptions(), 60)
+    assert best.text in [one.text for one in found]
+    for one in found:
+        assert one.logprob <= 0
+        assert one.avg_logprob == pytest.approx(one.logprob / (len(one.tokens) + 1), rel=0.2)
+    said, nonsense = "how are you", "you how ear"
+    habits = engine.habits(encoded, [engine.tokens(" " + t) for t in (said, nonsense)], "en")
+    assert habits[1] < habits[0] < 0
+
+
+@pytest.mark.real
+def test_real_rich_mini_hears_and_takes_a_language_model(examples, tmp_path):
+    vad = LoudnessVad()
+    recognizer = load_ctc(fetch("rich-mini"), vad, num_threads=1)
+    samples = read_wave(examples / "en.flac")[: 16_000 * 5]
+    [plain] = recognizer.hear_as([samples], RecognizeOptions())
+    text = "".join(word.text for word in plain.words)
+    assert len(text.split()) > 3
+    path = tmp_path / "lm.bin"
+    write_ngram(train_ngram([text, "zero one two"], TrainOptions(2)).tables, path)
+    strong = load_fusion(FusionOptions("shallow", 1.0), lm=path)
+    search = recognizer.search(RecognizeOptions(fusion=strong))
+    log_probs = recognizer.model.log_probs(samples)
+    free = recognizer.search(RecognizeOptions()).nbest(log_probs, 1)[0].text
+    drawn = recognizer.spelling.text(search.units(log_probs))
+    assert strong.lm.logprobs([drawn])[0] >= strong.lm.logprobs([free])[0]

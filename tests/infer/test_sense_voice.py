@@ -14,9 +14,13 @@ from tests.models import sense_voice_folder
 import mooer.infer.model
 from mooer.audio.wave import write_wave
 from mooer.cli.main import main
+from mooer.decoding.fusion import FusionOptions
+from mooer.decoding.lm.load import write_ngram
+from mooer.decoding.lm.training import TrainOptions, train_ngram
 from mooer.errors import AudioError, ConfigError, ModelError
 from mooer.export.sense_voice import export_onnx
 from mooer.infer import RecognizeOptions
+from mooer.infer.fusion import load_fusion
 from mooer.infer.sense_voice import (
     SenseVoiceOptions,
     SenseVoiceRecognizer,
@@ -91,6 +95,25 @@ def test_language_and_text_come_of_the_labels(folder):
     assert transcript.segments[0].avg_logprob == round(float(np.log(0.8)), 4)
     [rich] = recognizer.hear([CLIP])
     assert (rich.emotion.name, rich.event.name) == ("HAPPY", "Speech")
+
+
+def test_a_language_model_mends_what_is_misheard(folder, tmp_path):
+    recognizer = scripted(folder, ("zh", "HAPPY", "Speech", "withitn"))
+    network, ids = recognizer.network, recognizer.network.ids
+    said = network.logits([CLIP], 0, 0)[0]
+    wrong = ids[0]  # the first character sounds a little likelier where the last is said
+    said[-3, wrong] = said[-3].max() + 0.3
+    network.logits = lambda features, *asked: [network.asked.append(asked) or said]
+    text = "今天天气很好我们去公园散步"
+    assert recognizer.transcribe(CLIP, rate_hz=16_000).text != text
+    write_ngram(train_ngram([text, "好"], TrainOptions(2)).tables, tmp_path / "lm.bin")
+    fusion = load_fusion(FusionOptions("shallow", 0.5), lm=tmp_path / "lm.bin")
+    transcript = recognizer.transcribe(CLIP, RecognizeOptions(fusion=fusion), rate_hz=16_000)
+    assert transcript.text == text
+    assert transcript.segments[0].emotion == Label("happy", 0.8)
+    assert network.asked[-1] == (LANGUAGE_QUERIES["auto"], STYLE_QUERIES["woitn"])
+    [heard] = recognizer.hear_as([CLIP], RecognizeOptions(fusion=fusion))
+    assert [one.start for one in heard.tokens] == [3 * i for i in range(len(ids))]
 
 
 def test_what_is_asked_of_the_network(folder):
