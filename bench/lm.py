@@ -53,7 +53,7 @@ Args = argparse.Namespace
 SETS = ("aishell", "magicdata_cs", "speechocean762", "timit_sample")
 MODELS = ("rich-mini", "whisper-base", "mini")
 CTC_METHODS = ("shallow", "rescore", "density", "lodr", "ilme", "wfst")
-NBEST_METHODS = ("rescore", "density", "lodr", "ilme")
+WHISPER_METHODS = ("shallow", "rescore", "density", "lodr", "ilme")
 DOMAIN_COPIES = 3  # of the domain's sentences beside the general ones
 MIN_HOTWORD, MAX_TIMES = 2, 2  # letters of a rare word, and how often it comes in the tests
 BEAMS = (10, 50, 100)
@@ -165,7 +165,7 @@ def adapted(model: str, name: str, texts: Material, args: Args) -> Iterable[Sequ
     is_ctc = isinstance(recognizer, CtcRecognizer)
     methods = [
         one
-        for one in (CTC_METHODS if is_ctc else NBEST_METHODS)
+        for one in (CTC_METHODS if is_ctc else WHISPER_METHODS)
         if args.methods is None or one in args.methods
     ]
     prior = None
