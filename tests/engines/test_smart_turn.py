@@ -60,6 +60,7 @@ def test_probabilities_are_those_of_the_reference(golden, smart_turn, examples, 
 
 @pytest.mark.real
 @pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordings are not beside the checkout")
 def test_ends_of_sentences_are_told_from_pauses_within_them(smart_turn):
     """LJSpeech is cut where its reader paused: at the end of a sentence, or within one."""
     found = {True: [], False: []}

@@ -17,7 +17,7 @@ from mooer.infer import RecognizeOptions, Recognizer
 from mooer.infer.candidates import candidates, nbest_of
 from mooer.infer.ctc_recognizer import CtcRecognizer, load_ctc
 from mooer.infer.domain import DomainSettings, as_method, build_lm, read_domain, write_settings
-from mooer.infer.fusion import estimate_prior, load_fusion, read_prior, save_prior
+from mooer.infer.fusion import Fusion, estimate_prior, load_fusion, read_prior, save_prior
 from mooer.store import fetch
 from mooer.text.units import Units
 
@@ -140,7 +140,6 @@ class ManyMinded(ScriptedWhisper):
         (FusionOptions("rescore", 0.5), "今天很好"),
         (FusionOptions("rescore", 0.0), "今年很好"),
         (FusionOptions("rescore", 0.0, length_bonus=-5.0), "好"),
-        (FusionOptions("ilme", 0.1, ilm_weight=0.3), "今天很好"),
     ],
 )
 def test_whispers_n_best_is_weighed_by_the_formula(options, text, lm):
@@ -152,11 +151,11 @@ def test_whispers_n_best_is_weighed_by_the_formula(options, text, lm):
     assert whisper.options[0].num_best == whisper.options[0].beam_size == 8
 
 
-def test_whisper_refuses_what_its_search_cannot_do(lm):
+def test_whisper_refuses_what_its_search_cannot_do():
     recognizer = Recognizer(ManyMinded([]), LoudnessVad(), versions={})
-    wanted = RecognizeOptions(fusion=load_fusion(FusionOptions("shallow"), lm=lm))
-    with pytest.raises(ConfigError, match="take rescore"):
-        recognizer.transcribe(speech((1.0, 0.5)), wanted)
+    wanted = RecognizeOptions(fusion=Fusion(FusionOptions("wfst"), graph=object()))
+    with pytest.raises(ConfigError, match="searched through no graph"):
+        recognizer.transcribe(speech((1.0, 0.5)), wanted, rate_hz=16_000)
 
 
 def test_lists_for_tuning_hold_what_several_searches_find(lm, recognizer):

@@ -8,7 +8,6 @@ from mooer.decoding.lm.text_lm import NGramText
 from mooer.decoding.lm.training import TrainOptions, train_ngram
 from mooer.decoding.lm.trie import trie_of
 from mooer.engines.whisper import DecodeOptions, Whisper
-from mooer.errors import ConfigError
 from mooer.infer.fusion import Fusion
 from mooer.infer.joined import JoinedWhisper, search_of
 from mooer.store import fetch
@@ -33,11 +32,3 @@ def test_the_spelling_of_the_domain_wins(examples):
     opposed = FusionOptions("density", lm_weight=1.1, source_weight=1.1)
     assert "morning" in said(Fusion(opposed, lm, source=lm))  # one takes back what the other gives
     assert search_of(whisper) is search_of(whisper)
-
-
-def test_whisper_is_searched_through_no_graph():
-    class Graph:
-        pass
-
-    with pytest.raises(ConfigError, match="Whisper is searched through no graph"):
-        Fusion(FusionOptions("wfst"), graph=Graph()).refuse_graph("Whisper")

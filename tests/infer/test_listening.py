@@ -138,7 +138,7 @@ def test_a_sentence_is_labelled_when_it_is_said_and_then_translated():
 
 
 def test_labels_that_nothing_can_tell_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="leave --gender out"):
+    with pytest.raises(ConfigError, match="ask without gender"):
         listen_by(whisper(), RecognizeOptions(gender=True))
     folder = sense_voice_folder.save(tmp_path / "SenseVoiceSmall")
     recognizer = load_sense_voice(folder, LoudnessVad(), num_threads=1)

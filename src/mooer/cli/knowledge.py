@@ -13,7 +13,10 @@ import typer
 
 logger = logging.getLogger(__name__)
 
-app = typer.Typer(no_args_is_help=True, help="Index a folder of documents, and search it.")
+app = typer.Typer(
+    help="Index a folder of documents, and search it.\n\nExample: mooer knowledge build notes/",
+    no_args_is_help=True,
+)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of documents.")]
 Place = Annotated[

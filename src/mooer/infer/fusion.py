@@ -131,15 +131,11 @@ class Fusion:
             one = one.scored(ILM, ilm)
         return one
 
-    def best(
-        self,
-        candidates: Iterable[Candidate],
-        ilm: Callable[[Sequence[str]], Sequence[float]] | None = None,
-    ) -> int:
+    def best(self, candidates: Iterable[Candidate]) -> int:
         """The place of the best of some candidates."""
         listed = NBest("", tuple(candidates))
         weights = self.options.weights
-        scores = [one.score(weights) for one in self.scored(listed, ilm).candidates]
+        scores = [one.score(weights) for one in self.scored(listed, None).candidates]
         return int(np.argmax(scores))
 
     def _prior(self, blank: int, num_classes: int, weight: float) -> UnitPrior:

@@ -177,8 +177,7 @@ class GuardedDecoder:
             decoded = joined.decode(encoded, self._language, asked, max_tokens=most)
         else:
             found = self._engine.hypotheses(encoded, self._language, asked, max_tokens=most)
-            pairs = zip(found, encoded, strict=True)
-            decoded = [self._rescored(each, code, fusion) for each, code in pairs]
+            decoded = [_rescored(each, fusion) for each in found]
         result = []
         for chunk, code, said in zip(chunks, encoded, decoded, strict=True):
             known = rules.Heard(
@@ -190,14 +189,6 @@ class GuardedDecoder:
             faults = rules.faults(hypothesis, known)
             result.append(Heard(chunk, code, said, faults, temperature))
         return result
-
-    def _rescored(self, found: Sequence[Decoded], encoded: Encoded, fusion: Fusion) -> Decoded:
-        """The best by what language models make of the n-best."""
-
-        def habits(texts: Sequence[str]) -> list[float]:
-            return self._engine.habits(encoded, [one.tokens for one in found], self._language)
-
-        return found[fusion.best((Candidate.of(c.text, c.logprob) for c in found), habits)]
 
     def _mended(self, first: Heard) -> Heard:
         """The best of further ways to decode a chunk: a full window, then by sampling."""
@@ -239,3 +230,8 @@ def detect_language(engine: Whisper, chunks: Sequence[Chunk]) -> tuple[str, floa
         if total / asked >= _SURE_OF_LANGUAGE:
             break
     return language, total / asked
+
+
+def _rescored(found: Sequence[Decoded], fusion: Fusion) -> Decoded:
+    """The best by what a language model makes of the n-best."""
+    return found[fusion.best(Candidate.of(one.text, one.logprob) for one in found)]

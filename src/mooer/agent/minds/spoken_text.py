@@ -38,7 +38,7 @@ def spoken_text(pieces: Iterable[str | ToolCall]) -> Iterator[str | ToolCall]:
     """The same without marks that nobody says; calls pass. A text without any goes through whole.
 
     >>> "".join(spoken_text(["**Yes**: see [the ", "page](http://a.b/c). ", "😀 Fine."]))
-    'Yes: see the page. Fine.'
+    'Yes: see the page.  Fine.'
     """
     held = ""
     try:
