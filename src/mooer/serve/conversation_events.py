@@ -130,7 +130,8 @@ class ConversationEvents:
 
     @_tell.register
     def _(self, event: agent.UserStarted) -> None:
-        self._turn = UserTurn(event.time_s)
+        if self._turn is None:  # else the user goes on after a pause, and it is one turn
+            self._turn = UserTurn(event.time_s)
         if not self.is_playing:
             self._tell_started()
 
