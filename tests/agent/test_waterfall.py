@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_waits_follow_each_other_and_add_up():
     assert waited["retrieval"] == 0.0  # it cost nothing
     assert waited["turn"] == 0.1
     assert waited["asr_final"] == 0.2
-    for before, after in zip(fall.waits, fall.waits[1:], strict=False):
+    for before, after in pairwise(fall.waits):
         assert after.start_s == pytest.approx(before.start_s + before.duration_s)
 
 

@@ -34,7 +34,7 @@ class ScriptedEngine:
         return open_session(ear, live, translate=self.translate, **vars(options))
 
     def listener(self, job):
-        raise NotImplementedError
+        raise AssertionError("only streams are heard here")
 
     def close(self):
         pass

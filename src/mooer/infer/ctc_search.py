@@ -106,12 +106,12 @@ class CtcSearch:
         posterior [V] of the model they carry its internal LM.
         """
         options = replace(self._options, beam_size=max(num, self._options.beam_size))
-        found = prefix_search(log_probs, self.spelling.blank, options, self._scorers)
+        found = prefix_search(log_probs, self.spelling.blank, options, self._scorers)[:num]
         ilm = None if prior is None else UnitPrior(prior, self.spelling.blank, 1.0)
-        scores = [{ILM: ilm.logprob(one.units)} if ilm else {} for one in found[:num]]
+        scores = [{ILM: ilm.logprob(one.units)} if ilm else {} for one in found]
         return [
             Candidate.of(self.spelling.text(one.units), one.logprob, known)
-            for one, known in zip(found, scores, strict=False)
+            for one, known in zip(found, scores, strict=True)
         ]
 
     def candidate(self, found: Found) -> Candidate:

@@ -104,7 +104,7 @@ class Metrics:
         bounds = (*map(_number, self._bounds[name]), "+Inf")
         for labels, row in self._buckets[name].items():
             total = 0.0
-            for bound, count in zip(bounds, row, strict=False):
+            for bound, count in zip(bounds, row[:-1], strict=True):
                 total += count
                 yield f"{name}_bucket", (*labels, ("le", bound)), total
             yield f"{name}_sum", labels, row[-1]

@@ -28,6 +28,12 @@ def read(name, content):
     return read_document(Path(name), content.encode() if isinstance(content, str) else content)
 
 
+def damaged(archive: bytes) -> bytes:
+    """An archive whose list of files is whole, and whose content is not."""
+    begin = archive.index(b"word/document.xml") + len("word/document.xml")
+    return archive[:begin] + b"\xff" * 20 + archive[begin + 20 :]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sections"),
     [
@@ -60,6 +66,7 @@ def test_documents_become_sections(name, content, sections):
         ("a.txt", b"\x81\x20\xff" * 9, "neither UTF-8"),
         ("a.docx", b"PK\x03\x04 no", "no Word document"),
         ("a.docx", docx(document=b"<w:document"), "broken XML"),
+        ("a.docx", damaged(docx(("", "words " * 500))), "no Word document"),
         ("a.docx", docx(document=b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'), "entities"),
         ("a.docx", docx(document=b" " * 40_000_000), "unpacks to more than"),
         ("a.txt", b"a" * 9_000_000, "characters of text"),

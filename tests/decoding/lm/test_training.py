@@ -62,7 +62,7 @@ def test_counts_are_those_of_a_dictionary():
     wanted = {}
     for text in TEXT:
         padded = ["<s>", "<s>", *text.split(), "</s>"]
-        for ngram in zip(padded, padded[1:], padded[2:], strict=False):
+        for ngram in zip(padded[:-2], padded[1:-1], padded[2:], strict=True):
             wanted[ngram] = wanted.get(ngram, 0) + 1
     rows = [tuple(found.units[i] for i in row) for row in found.ngrams]
     assert dict(zip(rows, found.counts.tolist(), strict=True)) == wanted

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -226,9 +227,10 @@ def _docx(content: bytes) -> list[Section]:
         archive = zipfile.ZipFile(io.BytesIO(content))
         with archive, archive.open("word/document.xml") as file:
             body = file.read(most + 1)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError, zlib.error) as error:
         raise UnreadableError(f"no Word document ({str(error)[:80]})") from None
-    except (RuntimeError, ValueError) as error:  # a password; sizes that cannot be
+    # A password, or a way to pack that is not known; sizes that cannot be.
+    except (RuntimeError, ValueError) as error:
         raise UnreadableError(f"a Word document that cannot be opened ({error})") from None
     if len(body) > most:
         raise UnreadableError(f"it unpacks to more than {most >> 20} MiB")

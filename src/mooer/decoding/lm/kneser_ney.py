@@ -85,7 +85,7 @@ def estimate(counts: Counts, prune: tuple[int, ...] = (0,)) -> tuple[Tables, lis
         counts.units,
         tuple(level.rows[k].astype(np.int32) for level, k in zip(levels, kept, strict=True)),
         tuple(_log10(prob[k]) for prob, k in zip(probs, kept, strict=True)),
-        tuple(_log10(weight[k]) for weight, k in zip(weights, kept, strict=False)),
+        tuple(_log10(weight[k]) for weight, k in zip(weights, kept[:-1], strict=True)),
     )
     return tables, discounts
 

@@ -43,7 +43,7 @@ def prune_by_entropy(tables: Tables, threshold: float) -> Tables:
         sorted_tables.units,
         tuple(rows[k] for rows, k in zip(sorted_tables.ngrams, kept, strict=True)),
         tuple(probs[k] for probs, k in zip(sorted_tables.probs, kept, strict=True)),
-        tuple(weights[k] for weights, k in zip(sorted_tables.backoffs, kept, strict=False)),
+        tuple(weights[k] for weights, k in zip(sorted_tables.backoffs, kept[:-1], strict=True)),
     )
     return with_weights(small)
 
