@@ -20,6 +20,7 @@ import mooer.speak
 from mooer.audio.wave import read_wave, write_wave
 from mooer.cli import feed as feeding
 from mooer.cli.main import COMMANDS, main
+from mooer.infer.interpret import MAX_SPEED
 from mooer.infer.interpreting import LiveInterpreter
 
 SCRIPT = talk("good day to all.") + talk("it is late", 3.0)
@@ -146,7 +147,8 @@ def test_it_is_heard_from_the_loudspeaker(clip, monkeypatch, capsys):
     assert run(clip, "--bilingual") == 0
     assert capsys.readouterr().out == "good day to all.\nGOOD DAY TO ALL.\nit is late\nIT IS LATE\n"
     played = np.concatenate(card.played)
-    assert (played > 0.2).sum() / 24_000 == pytest.approx(2.6, abs=0.02)
+    sound_s = (played > 0.2).sum() / 24_000  # a busy machine falls behind, and speaks faster
+    assert 2.6 / MAX_SPEED - 0.02 < sound_s < 2.62
     assert card.is_closed
 
 

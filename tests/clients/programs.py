@@ -55,7 +55,7 @@ class Program:
             self.command(command, *map(str, arguments)),
             capture_output=True,
             env=self.environment(key),
-            timeout=30,
+            timeout=120,
             stdin=subprocess.DEVNULL,
         )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
