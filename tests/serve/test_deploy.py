@@ -66,7 +66,7 @@ def commands():
     for path in sorted(FOLDER.iterdir()):
         said = re.sub(r" \\\n# +", " ", path.read_text("utf-8")) if path.is_file() else ""
         for match in re.finditer(
-            r"^#.*?\b(?:mooer|mooer-cuda) ((?:serve|models) --?.*)$", said, re.M
+            r"^#.*?\bmooer(?:-\w+)? ((?:serve|models) --?.*)$", said, re.M
         ):
             words = shlex.split(re.split(r" && |#", match[1])[0])
             yield f"the head of {path.name}", [w for w in words if w != "..."]
