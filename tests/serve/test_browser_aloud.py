@@ -100,7 +100,11 @@ def test_it_is_not_asked_for_unless_there_is_a_translation(browser):
     with running() as server, page_of(browser, server.url) as page:
         listening(page)
         sent = []
-        page.on("websocket", lambda one: one.on("framesent", lambda frame: sent.append(frame)))
+
+        def note(frame):
+            sent.append(frame)
+
+        page.on("websocket", lambda one: one.on("framesent", note))
         page.select_option("#to", "")
         expect(page.locator("#aloud")).to_be_disabled()
         page.select_option("#to", "en")
