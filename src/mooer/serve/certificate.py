@@ -54,7 +54,7 @@ class Renewal:
         logger.info("the certificate is read anew from %s", self._tls.certificate)
 
     def _stamps(self) -> list[tuple[int, ...]]:
-        found = []
+        found: list[tuple[int, ...]] = []
         for path in (self._tls.certificate, self._tls.key):
             try:
                 told = path.stat()
