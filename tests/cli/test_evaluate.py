@@ -29,9 +29,19 @@ class Fake:
 
 
 @pytest.fixture
-def invoke(monkeypatch):
+def loaded():
+    """Names of models and what they were loaded with."""
+    return []
+
+
+@pytest.fixture
+def invoke(monkeypatch, loaded):
     # The whole room is replaced: the real one imports the engines.
-    monkeypatch.setitem(sys.modules, "mooer.infer", SimpleNamespace(load=lambda name: Fake()))
+    def load(name, *, parts):
+        loaded.append((name, parts))
+        return Fake()
+
+    monkeypatch.setitem(sys.modules, "mooer.infer", SimpleNamespace(load=load))
     return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
 
 
@@ -40,6 +50,13 @@ def manifest(tmp_path, *names):
     rows = [{"audio": f"{n}.wav", "text": "Hello", "language": "en"} for n in names]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def test_the_device_is_passed_on(tmp_path, invoke, loaded):
+    path = manifest(tmp_path, "a")
+    for words in ((), ("--device", "cpu")):
+        assert invoke(path, "-m", "fake", *words).exit_code == 0
+    assert loaded == [("fake", {"device": "auto"}), ("fake", {"device": "cpu"})]
 
 
 def test_a_table_and_reports(tmp_path, invoke):

@@ -19,8 +19,10 @@ def run(*arguments):
 
 
 def test_options_are_settings(asked, tmp_path):
-    assert run("--model", "a", "--model", "b", "--port", 9000, "--speaker", "none") == 0
+    names = ("--model", "a", "--model", "b", "--speaker", "none", "--device", "cpu")
+    assert run(*names, "--port", 9000) == 0
     [settings] = asked
+    assert settings.device == "cpu"
     assert settings.models == ("a", "b")
     assert (settings.port, settings.speaker, settings.host) == (9000, None, "127.0.0.1")
 

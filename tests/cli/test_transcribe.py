@@ -368,7 +368,8 @@ def test_a_speech_llm_is_given_all_inputs_at_once(monkeypatch, clips, tmp_path, 
     assert "1 of 3 inputs failed" in err
     assert "skipped" not in err
     assert [len(batch) for batch in recognizer.batches] == [3]
-    assert run(clips, "--out", tmp_path / "out", "--unchecked") == 1
+    assert run(clips, "--out", tmp_path / "out", "--unchecked", "--device", "cpu") == 1
     assert (tmp_path / "out" / "b.txt").read_text() == "heard b\n"
     assert "the md5 check of its files is skipped" in capsys.readouterr().err
     assert [kwargs["check_md5"] for kwargs in asked] == [True, False]
+    assert [kwargs["parts"]["device"] for kwargs in asked] == ["auto", "cpu"]

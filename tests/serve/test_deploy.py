@@ -65,9 +65,7 @@ def commands():
     yield "service", shlex.split(values_of("mooer.service", "ExecStart")[0])[1:]
     for path in sorted(FOLDER.iterdir()):
         said = re.sub(r" \\\n# +", " ", path.read_text("utf-8")) if path.is_file() else ""
-        for match in re.finditer(
-            r"^#.*?\b(?:mooer|mooer-cuda) ((?:serve|models) --?.*)$", said, re.M
-        ):
+        for match in re.finditer(r"^#.*?\bmooer(?:-\w+)? ((?:serve|models) --?.*)$", said, re.M):
             words = shlex.split(re.split(r" && |#", match[1])[0])
             yield f"the head of {path.name}", [w for w in words if w != "..."]
 
@@ -195,9 +193,20 @@ def test_what_the_image_is_built_of_is_there():
     used = [project["readme"], *project["license-files"], "pyproject.toml", "src"]
     assert sorted(used) == sorted(sources)
     extras = values_of("Dockerfile", "ARG")[1].partition("=")[2].split(",")
-    extras += re.findall(r"mooer\[(.*?)\]", " ".join(values_of("Dockerfile.cuda", "RUN")))
-    assert set(extras) <= set(project["optional-dependencies"])
-    assert "torch" in " ".join(project["optional-dependencies"][extras[-1]])
+    assert {"serve", "speak"} == set(extras) <= set(project["optional-dependencies"])
+
+
+def test_the_image_for_gpus_has_cublas_and_torch_if_asked():
+    tomllib = pytest.importorskip("tomllib")  # of Python 3.11
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    [usual] = [one for one in values_of("Dockerfile.cuda", "ARG") if one.startswith("EXTRAS")]
+    assert usual == "EXTRAS=cuda"
+    assert "nvidia-cublas-cu12" in " ".join(extras["cuda"])
+    [asked] = re.findall(r"--build-arg EXTRAS=(\S+)", text_of("Dockerfile.cuda"))
+    assert "torch" in " ".join(" ".join(extras[name]) for name in asked.split(","))
+    assert values_of("Dockerfile.cuda", "USER") == ["0", str(USER)]  # the last is who serves
 
 
 def test_compose_refers_to_what_it_has():

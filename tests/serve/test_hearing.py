@@ -6,6 +6,7 @@ import pytest
 from tests.serve.stand import NUMERALS, running, wav
 
 from mooer.serve import hearing
+from mooer.serve.tools import DIARIZER
 from mooer.subtitles.rttm import Turn
 
 
@@ -68,9 +69,9 @@ def test_who_asks_for_words_is_given_them_beside_the_translation(server, to):
 
 
 @pytest.mark.parametrize("stream", ["true", "false"])
-def test_speakers_of_a_translation(server, monkeypatch, stream):
+def test_speakers_of_a_translation(server, stream):
     two = TwoSpeakers(2.6)
-    monkeypatch.setattr(hearing, "diarizer", lambda: two)
+    server.state.tools._tools[DIARIZER].make = lambda: two
     answer = translated(server, to="zh", speakers="auto", stream=stream)
     segments = segments_of(answer) if stream == "true" else answer.json()["segments"]
     assert [segment["speaker"] for segment in segments] == ["S1", "S2"]

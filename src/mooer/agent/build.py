@@ -11,6 +11,7 @@ from mooer.agent.mind import Knowledge, Mind
 from mooer.agent.minds import MINDS
 from mooer.agent.parts import Hear, Parts, Toolbox
 from mooer.audio.vad import SpeechModel
+from mooer.engines.device import AUTO
 from mooer.engines.llm import usable_cores
 from mooer.engines.smart_turn import SmartTurn
 from mooer.engines.whisper import Whisper
@@ -74,7 +75,7 @@ def open_hear(options: PartsOptions, num_threads: int) -> Hear:
             f"{options.hear} is no Whisper model, and no other hears turns of a conversation: "
             "take whisper-base"
         )
-    engine = Whisper(folder, num_threads=num_threads)
+    engine = Whisper(folder, device=AUTO, num_threads=num_threads)
     return WhisperHear(engine, languages=options.languages)
 
 

@@ -47,6 +47,9 @@ def evaluate(
     ilm_weight: IlmWeight = None,
     length_bonus: LengthBonus = None,
     domain: DomainFolder = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or auto: an NVIDIA GPU where there is one.")
+    ] = "auto",
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many utterances of each manifest.")
     ] = None,
@@ -114,7 +117,7 @@ def evaluate(
         if journal.finished:
             typer.echo(f"going on after {len(journal.finished)} finished utterances", err=True)
         with _progress() as on_progress:
-            judged = _loaded(model, asked)
+            judged = _loaded(model, device, asked)
             result = run(plan, judged, journal=journal, on_progress=on_progress)
         if report is not None:
             write_whole(report, to_json(result))
@@ -125,11 +128,11 @@ def evaluate(
     _tell_failures(result)
 
 
-def _loaded(name: str, asked: Asked) -> Any:
+def _loaded(name: str, device: str, asked: Asked) -> Any:
     """The model, with the language models that are asked for."""
     from mooer.infer import load
 
-    model = load(name)
+    model = load(name, parts={"device": device})
     if not asked.is_asked:
         return model
     from mooer.cli.fused import load_asked

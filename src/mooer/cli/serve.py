@@ -73,6 +73,13 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; all cores by default.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu, cuda, or auto: an NVIDIA GPU where there is one. [default: auto]",
+            show_default=False,
+        ),
+    ] = None,
     cors: Annotated[
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="A site whose pages may call it: https://example.org"),
@@ -129,6 +136,7 @@ def serve(
         "keys": keys,
         "workers": workers,
         "threads": threads,
+        "device": device,
         "cors": tuple(cors) if cors else None,
     }
     settings = read_settings(config, given, tls, set_ or [])

@@ -85,6 +85,7 @@ Hotwords = Annotated[
 ]
 Script = Annotated[str, typer.Option(help="Of Chinese: hans (Simplified) or hant (Traditional).")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: an NVIDIA GPU where there is one.")]
 Unchecked = Annotated[
     bool,
     typer.Option(
@@ -175,6 +176,7 @@ def transcribe(
     script: Script = "hans",
     batch_size: BatchSize = 4,
     threads: Threads = None,
+    device: Device = "auto",
     unchecked: Unchecked = False,
     part: Part = None,
     as_json: AsJson = False,
@@ -214,7 +216,7 @@ def transcribe(
         from mooer.infer import RecognizeOptions
         from mooer.text import find_language
 
-        recognizer = load_recognizer(model, task, threads, unchecked, part or ())
+        recognizer = load_recognizer(model, task, threads, unchecked, part or (), device)
         joined, words_there = load_asked(asked, recognizer)
         options = RecognizeOptions(
             fusion=joined,
@@ -234,7 +236,7 @@ def transcribe(
             to=find_language(to),
             batch_size=batch_size,
         )
-        wanted = (align, num_speakers, threads)
+        wanted = (align, num_speakers, threads, device)
         return _job(recognizer, options, output, wanted)
 
     run_batch(inputs, output, start)
@@ -244,17 +246,17 @@ def _job(
     recognizer: Listener,
     options: RecognizeOptions,
     output: Output,
-    wanted: tuple[bool, int | None, int | None],
+    wanted: tuple[bool, int | None, int | None, str],
 ) -> Job | Together:
-    """What is done with the inputs; `wanted`: whether to align, speakers, threads."""
+    """What is done with the inputs; `wanted`: whether to align, speakers, threads, device."""
     from mooer.cli.batch import Together
     from mooer.infer.one_pass import OnePassRecognizer
     from mooer.infer.speech_llm import SpeechLLMRecognizer
 
-    align, num_speakers, threads = wanted
+    align, num_speakers, threads, device = wanted
     aligns = align or (options.words and isinstance(recognizer, SpeechLLMRecognizer))
     if aligns or num_speakers is not None:
-        extras = load_extras(aligns, num_speakers, threads)
+        extras = load_extras(aligns, num_speakers, threads, device)
         return partial(transcribe_at_once, recognizer, options, output, extras)
     bilingual = options.task == "asr_ast"
     alone = partial(transcribe_one, recognizer, options, output, bilingual=bilingual)
@@ -264,14 +266,19 @@ def _job(
 
 
 def load_recognizer(
-    model: str, task: str, threads: int | None, unchecked: bool, part: Sequence[str]
+    model: str,
+    task: str,
+    threads: int | None,
+    unchecked: bool,
+    part: Sequence[str],
+    device: str,
 ) -> Listener:
     """The recogniser of a model; `part` are NAME=VALUE."""
     from mooer.infer import load
 
     if unchecked:
         logger.warning("%s: the md5 check of its files is skipped", model)
-    parts = dict(one.partition("=")[::2] for one in part)
+    parts = {"device": device, **dict(one.partition("=")[::2] for one in part)}
     loaded = load(model, num_threads=threads, task=task, check_md5=not unchecked, parts=parts)
     return loaded.recognizer
 
@@ -322,7 +329,7 @@ def transcribe_at_once(
     return transcript
 
 
-def load_extras(align: bool, num_speakers: int | None, threads: int | None) -> Extras:
+def load_extras(align: bool, num_speakers: int | None, threads: int | None, device: str) -> Extras:
     """What is asked for beside the words; `num_speakers` is 0 where it is to be found out."""
     from mooer.infer.aligners import load_aligner
     from mooer.infer.attended import load_reader
@@ -330,8 +337,8 @@ def load_extras(align: bool, num_speakers: int | None, threads: int | None) -> E
     from mooer.infer.whole import Extras
 
     return Extras(
-        aligner=load_aligner(num_threads=threads) if align else None,
-        reader=load_reader(num_threads=threads) if align else None,
+        aligner=load_aligner(device=device, num_threads=threads) if align else None,
+        reader=load_reader(device=device, num_threads=threads) if align else None,
         diarizer=load_diarizer() if num_speakers is not None else None,
         num_speakers=num_speakers or None,
     )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.config import read_yaml
+from mooer.engines.device import CPU
 from mooer.engines.rich_heads import Heard, LabellerHead, RegressionHead, SpellerHead
 from mooer.engines.whisper_encoder import FRAME_MS, WhisperEncoder
 from mooer.errors import ModelError
@@ -63,10 +64,12 @@ class Rich:
         folder: Path,
         encoder: Path,
         *,
-        compute_type: str = "int8",
+        device: str = CPU,  # of the encoder; see `engines.device.place`, also of None
+        compute_type: str | None = None,
         num_threads: int = 0,
     ) -> None:
         self._settings: dict[str, Any] = {
+            "device": device,
             "compute_type": compute_type,
             "num_threads": num_threads,
         }

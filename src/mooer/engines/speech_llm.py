@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mooer.audio.frontend import LogMel
 from mooer.config import from_mapping, read_yaml
+from mooer.engines.device import CPU
 from mooer.engines.embedding_llm import EmbeddingLLM, Prompt
 from mooer.engines.gated_adapter import AdapterOptions, GatedAdapter
 from mooer.engines.llm import find_gguf
@@ -101,16 +102,18 @@ class SpeechLLMOptions:
 class SpeechLLM:
     """A saved speech LLM in memory; one call at a time.
 
-    `compute_type` is that of the encoder, by CTranslate2's names; `exact` computes the LLM's
-    attention in float32. ModelError says what this engine can run, or lists what does not fit.
+    `device` and `compute_type` are of the encoder, see `engines.device.place`; `exact` computes the
+    LLM's attention in float32. ModelError says what this engine can run, or lists what does not
+    fit.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        device: str = CPU,  # of the encoder
         num_threads: int | None = None,
-        compute_type: str = "int8",
+        compute_type: str | None = None,
         context_tokens: int = _CONTEXT_TOKENS,
         exact: bool = False,
     ) -> None:
@@ -124,6 +127,7 @@ class SpeechLLM:
         self._encoder = WhisperEncoder(
             _released(options.encoder),
             weights=own if own.is_file() else None,
+            device=device,
             compute_type=compute_type,
             num_threads=num_threads or 0,
         )

@@ -8,6 +8,7 @@ processor) but decoded together (there a batch reads the weights once).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.audio.features import log_mel
+from mooer.engines.device import CPU, place
 from mooer.errors import ConfigError, ModelError, did_you_mean
 from mooer.text import find_language
+
+logger = logging.getLogger(__name__)
 
 MAX_WINDOW_S = 30.0  # length of the position table
 MIN_WINDOW_S = 12.0  # in a shorter one the decoder does not find the end: it says all again
@@ -52,7 +56,7 @@ class DecodeOptions:
 class Encoded:
     """Encoder output of one chunk."""
 
-    output: Any  # StorageView [1, F, D]
+    output: Any  # StorageView [1, F, D], on the processor
     window_s: float
     duration_s: float  # of the samples, without the silence after them
 
@@ -88,19 +92,27 @@ class Whisper:
     """A Whisper checkpoint in CTranslate2's format: model.bin, tokenizer.json, config.json."""
 
     def __init__(
-        self, folder: Path, *, compute_type: str = "int8", num_threads: int = 0, workers: int = 1
+        self,
+        folder: Path,
+        *,
+        device: str = CPU,  # see `engines.device.place`, also of None
+        compute_type: str | None = None,
+        num_threads: int = 0,
+        workers: int = 1,
     ) -> None:
         import ctranslate2
         from tokenizers import Tokenizer
 
         ctranslate2.set_log_level(40)  # errors come as exceptions
         self.folder = Path(folder)
+        placed = place(device, compute_type)
+        self.device = placed.device
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._weights = ctranslate2.models.Whisper(
                 str(folder),
-                device="cpu",
-                compute_type=compute_type,
+                device=placed.device,
+                compute_type=placed.compute_type,
                 intra_threads=num_threads,
                 inter_threads=workers,
             )
@@ -108,6 +120,8 @@ class Whisper:
             raise ModelError(
                 f"{folder} holds no usable Whisper model in CTranslate2's format: {error}"
             ) from error
+        if placed.device != CPU:
+            logger.info("%s is on the GPU, in %s", self.folder.name, placed.compute_type)
         self._ct2 = ctranslate2
         self.workers = workers
         self._ids = _special_ids(self._tokenizer)
@@ -131,7 +145,7 @@ class Whisper:
         features = log_mel(samples, num_mels=self._num_mels, pad_to_s=window_s)
         features = features[:, : round(window_s * FRAMES_PER_S)]
         view = self._ct2.StorageView.from_array(np.ascontiguousarray(features[None]))
-        return Encoded(self._model.encode(view), window_s, duration_s)
+        return Encoded(self._model.encode(view, to_cpu=True), window_s, duration_s)
 
     def detect_language(self, encoded: Encoded) -> list[tuple[str, float]]:
         """Languages with probabilities, the likeliest first."""

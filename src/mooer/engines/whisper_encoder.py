@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.audio.frontend import LogMel
+from mooer.engines.device import CPU, place
 from mooer.errors import ModelError
 from mooer.store.ct2 import Array, Ct2Model, pack_ct2, read_ct2
 from mooer.store.safetensors import read_safetensors
@@ -73,7 +74,8 @@ class WhisperEncoder:
         *,
         weights: Path | None = None,
         num_layers: int | None = None,
-        compute_type: str = "int8",
+        device: str = CPU,  # see `engines.device.place`, also of None
+        compute_type: str | None = None,
         num_threads: int = 0,
     ) -> None:
         import ctranslate2
@@ -98,13 +100,14 @@ class WhisperEncoder:
         self.frame_ms = FRAME_MS
         self.frontend = LogMel(self.num_mels)
         self._ct2 = ctranslate2
+        placed = place(device, compute_type)
         files = {"model.bin": pack_ct2(model), "config.json": b"{}"}
         files["vocabulary.json"] = json.dumps(_VOCABULARY).encode()
         try:
             self._model: Any = ctranslate2.models.Whisper(
                 str(folder),
-                device="cpu",
-                compute_type=compute_type,
+                device=placed.device,
+                compute_type=placed.compute_type,
                 intra_threads=num_threads,
                 files=files,
             )
@@ -140,7 +143,7 @@ class WhisperEncoder:
                 some = indices[begin : begin + _MAX_TOGETHER]
                 batch = np.stack([features[i].T for i in some]).astype(np.float32)
                 view = self._ct2.StorageView.from_array(np.ascontiguousarray(batch))
-                output = np.asarray(self._model.encode(view), np.float32)
+                output = np.asarray(self._model.encode(view, to_cpu=True), np.float32)
                 found.update(zip(some, output, strict=True))
         return [found[i] for i in range(len(features))]
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.decoding.edges import attended_times, loudness
+from mooer.engines.device import AUTO
 from mooer.engines.whisper import MARGIN_S as WINDOW_MARGIN_S
 from mooer.engines.whisper import MAX_WINDOW_S, TimedWord, Whisper
 from mooer.store import fetch
@@ -47,9 +48,11 @@ class Passing(Protocol):
         ...
 
 
-def load_reader(*, num_threads: int | None = None, offline: bool | None = None) -> Whisper:
+def load_reader(
+    *, device: str = AUTO, num_threads: int | None = None, offline: bool | None = None
+) -> Whisper:
     """The Whisper that times words. StoreError if its weights cannot be had."""
-    return Whisper(fetch(READER, offline=offline), num_threads=num_threads or 0)
+    return Whisper(fetch(READER, offline=offline), device=device, num_threads=num_threads or 0)
 
 
 def words_heard(

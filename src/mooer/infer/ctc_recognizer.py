@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mooer.audio.vad import Samples, SpeechModel
+from mooer.engines.device import AUTO
 from mooer.engines.rich import Rich
 from mooer.engines.whisper import TimedWord
 from mooer.errors import ModelError
@@ -107,10 +108,12 @@ def load_ctc(
     folder: Path,
     vad: SpeechModel,
     *,
+    device: str = AUTO,
     num_threads: int | None = None,
     offline: bool | None = None,
 ) -> CtcRecognizer:
     """The speller of a folder on its encoder. ModelError if it has none."""
-    model = Rich(folder, fetch(ENCODER, offline=offline), num_threads=num_threads or 0)
+    encoder = fetch(ENCODER, offline=offline)
+    model = Rich(folder, encoder, device=device, num_threads=num_threads or 0)
     versions = {name: version(name) for name in ("mooer", "ctranslate2")}
     return CtcRecognizer(model, vad, name=folder.resolve().name, versions=versions)

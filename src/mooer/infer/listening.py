@@ -11,6 +11,7 @@ from typing import Any
 
 from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ
+from mooer.engines.device import AUTO
 from mooer.engines.llm import usable_cores
 from mooer.engines.rich import Rich
 from mooer.engines.whisper import TimedWord
@@ -96,13 +97,15 @@ def listen_by_ctc(
     options: RecognizeOptions | None = None,
     live: LiveOptions | None = None,
     *,
+    device: str = AUTO,
     num_threads: int | None = None,
     offline: bool | None = None,
 ) -> Session:
     """A session that hears by the CTC head of a folder. ModelError if it has none."""
     options = options or RecognizeOptions()
     check_ctc(options, folder.name)
-    model = Rich(folder, fetch(ENCODER, offline=offline), num_threads=num_threads or usable_cores())
+    encoder, threads = fetch(ENCODER, offline=offline), num_threads or usable_cores()
+    model = Rich(folder, encoder, device=device, num_threads=threads)
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
     return listen_by_rich(model, vad, folder.name, options, live)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 from mooer.audio.vad import SpeechModel, VadOptions
 from mooer.audio.wave import Source
 from mooer.decoding.hotwords import Hotword
+from mooer.engines.device import AUTO, CUDA, place
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_LLM = "qwen2.5-0.5b"
+_GPU_WORKERS = 2  # one computes while texts of the other are read
+_NO_RECOGNISER = (
+    "{name} is no recogniser (it holds no Whisper, no CTC head, no SenseVoice, no Paraformer, no "
+    "mooer.yaml and no released speech LLM): `mooer models list` shows which models are"
+)
 RICH = "rich-mini"  # tells emotions, events and voices of what any recogniser has written
 
 
@@ -87,7 +93,8 @@ def load(
     `check_md5` its files need not be the published ones, and `parts` says what of it lies
     elsewhere: llm, encoder. A speech LLM of the kind that needs no torch runs without it;
     `parts={"engine": "torch"}`, or "native", says which is to be. Of SenseVoice and Paraformer
-    `parts` are the fields of `SenseVoiceOptions` and `ParaformerOptions`: {"itn": "false"}.
+    `parts` are the fields of `SenseVoiceOptions` and `ParaformerOptions`: {"itn": "false"}. Of all
+    `parts` may say the device: {"device": "cuda"}, "cpu", or "auto", the GPU where there is one.
 
     `llm` translates; it is loaded when a translation is asked for. It is shown `context_segments`
     segments before: none by default, since they mislead the small default LLM (docs/benchmarks.md).
@@ -96,32 +103,30 @@ def load(
     folder = fetch(name := _chosen(name, task), offline=offline)
     threads = num_threads or usable_cores()
     is_whisper = (folder / "model.bin").is_file()
-    if parts and is_whisper:
+    given = dict(parts or {})
+    device = given.pop("device", AUTO)
+    if given and is_whisper:
         raise ConfigError(f"{name} is no speech LLM, whose parts may lie elsewhere: leave them out")
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
-    given = parts or {}
     recognizer: Listener
     if is_whisper:
-        recognizer = _whisper(folder, vad, Path(name).name, threads)
-    elif one_pass := _one_pass(folder, vad, given, threads, offline):
+        recognizer = _whisper(folder, vad, device, threads, name=name)
+    elif one_pass := _one_pass(folder, vad, given, device, threads, offline):
         recognizer = one_pass
     elif holds_speech_llm(folder):
         recognizer = load_speech_llm(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts
         )
         if draft := drafts_by(folder, given):
-            first = _whisper(fetch(draft, offline=offline), vad, Path(draft).name, threads)
+            first = _whisper(fetch(draft, offline=offline), vad, device, threads, name=draft)
             alone = is_draft_alone(folder)
             recognizer = DraftedRecognizer(first, recognizer, draft_alone=alone)
     else:
-        raise ModelError(
-            f"{name} is no recogniser (it holds no Whisper, no CTC head, no SenseVoice, no "
-            "Paraformer, no mooer.yaml and no released speech LLM): `mooer models list` shows "
-            "which models are"
-        )
+        raise ModelError(_NO_RECOGNISER.format(name=name))
     return Model(
         recognizer,
         llm=llm,
+        device=device,
         num_threads=threads,
         offline=offline,
         context_segments=context_segments,
@@ -132,6 +137,7 @@ def _one_pass(
     folder: Path,
     vad: SpeechModel,
     parts: Mapping[str, str],
+    device: str,
     num_threads: int,
     offline: bool | None,
 ) -> Listener | None:
@@ -139,13 +145,13 @@ def _one_pass(
     if holds_ctc(folder):
         if parts:
             raise ConfigError(f"{folder.name} has no parts to choose: leave them out")
-        return load_ctc(folder, vad, num_threads=num_threads, offline=offline)
+        return load_ctc(folder, vad, device=device, num_threads=num_threads, offline=offline)
     if holds_sense_voice(folder):
         asked = sense_voice_options(parts)
-        return load_sense_voice(folder, vad, num_threads=num_threads, options=asked)
+        return load_sense_voice(folder, vad, device=device, num_threads=num_threads, options=asked)
     if holds_paraformer(folder):
         wanted = paraformer_options(parts)
-        return load_paraformer(folder, vad, num_threads=num_threads, options=wanted)
+        return load_paraformer(folder, vad, device=device, num_threads=num_threads, options=wanted)
     return None
 
 
@@ -168,7 +174,10 @@ def listen(
     name = _chosen(name, wanted.task)
     folder = fetch(name, offline=offline)
     if holds_ctc(folder):
-        return listen_by_ctc(folder, wanted, live, num_threads=num_threads, offline=offline)
+        device = (parts or {}).get("device", AUTO)
+        return listen_by_ctc(
+            folder, wanted, live, device=device, num_threads=num_threads, offline=offline
+        )
     model = load(name, num_threads=num_threads, offline=offline, task=wanted.task, parts=parts)
     return model.listen(live, **options)
 
@@ -181,12 +190,18 @@ def _chosen(name: str, task: str) -> str:
     return name
 
 
-def _whisper(folder: Path, vad: SpeechModel, name: str, num_threads: int) -> Recognizer:
+def _whisper(
+    folder: Path, vad: SpeechModel, device: str, num_threads: int, *, name: str
+) -> Recognizer:
+    name, versions = Path(name).name, {one: version(one) for one in ("mooer", "ctranslate2")}
+    if place(device).device == CUDA:  # which is one, however long the recording is
+        engine = Whisper(folder, device=CUDA, num_threads=num_threads, workers=_GPU_WORKERS)
+        return Recognizer(engine, vad, name=name, versions=versions)
     return Recognizer(
         Whisper(folder, num_threads=num_threads),
         vad,
         name=name,
-        versions={"mooer": version("mooer"), "ctranslate2": version("ctranslate2")},
+        versions=versions,
         make_crew=lambda: Whisper(folder, num_threads=1, workers=num_threads),
     )
 
@@ -199,13 +214,16 @@ class Model:
         recognizer: Listener,
         *,
         llm: str = DEFAULT_LLM,
+        device: str = AUTO,
         num_threads: int | None = None,
         offline: bool | None = None,
         context_segments: int = CONTEXT_SEGMENTS,
     ) -> None:
         self.recognizer = recognizer
         if RICH in catalog():
-            recognizer.make_enricher = lambda: RichEnricher(load_rich(f"store:{RICH}"))
+            recognizer.make_enricher = lambda: RichEnricher(
+                load_rich(f"store:{RICH}", device=device)
+            )
         self._context_segments = context_segments
         self._llm_name = llm
         self._num_threads = num_threads

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mooer.audio.frontend import Frontend
 from mooer.audio.vad import Samples, SpeechModel
 from mooer.config import override
+from mooer.engines.device import AUTO
 from mooer.engines.llm import usable_cores
 from mooer.engines.paraformer import ParaformerOnnx
 from mooer.engines.whisper import TimedWord
@@ -33,6 +34,7 @@ from mooer.infer.one_pass import (
     refuse,
     timed_words,
 )
+from mooer.infer.torch_device import tell_processor, torch_device
 from mooer.models.cif_times import token_times
 from mooer.models.funasr_folder import Precision, network_file, read_frontend
 from mooer.models.paraformer_folder import Tokens, read_settings, read_tokens
@@ -138,12 +140,14 @@ def load_paraformer(
     folder: Path,
     vad: SpeechModel,
     *,
+    device: str = AUTO,
     num_threads: int | None = None,
     options: ParaformerOptions = ParaformerOptions(),
 ) -> ParaformerRecognizer:
     """The released folder, on onnxruntime if it holds a file for it, else on torch.
 
-    torch runs on the GPU if there is one. ModelError lists what is missing or does not fit.
+    torch runs on the GPU if there is one, or as `device` says. ModelError lists what is missing or
+    does not fit.
     """
     tokens = read_tokens(folder)
     frontend = read_frontend(folder, read_settings(folder).front)
@@ -151,6 +155,7 @@ def load_paraformer(
     network: Network
     path = None if options.engine == "torch" else network_file(folder, options.precision)
     if path is not None:
+        tell_processor(device, folder.resolve().name)
         network = ParaformerOnnx(path, num_threads=num_threads or usable_cores())
         versions["onnxruntime"] = version("onnxruntime")
     elif options.engine == "onnx":
@@ -159,7 +164,7 @@ def load_paraformer(
             f"{folder} --to onnx --out DIR`"
         )
     else:
-        network = _on_torch(folder, num_threads)
+        network = _on_torch(folder, device, num_threads)
         versions["torch"] = version("torch")
     if network.num_tokens is not None:
         tokens.require(network.num_tokens)
@@ -174,7 +179,7 @@ def options_from(parts: Mapping[str, str]) -> ParaformerOptions:
     return override(ParaformerOptions(), [f"{name}={value}" for name, value in parts.items()])
 
 
-def _on_torch(folder: Path, num_threads: int | None) -> Network:
+def _on_torch(folder: Path, device: str, num_threads: int | None) -> Network:
     try:
         import torch
 
@@ -183,7 +188,7 @@ def _on_torch(folder: Path, num_threads: int | None) -> Network:
         raise MissingExtra(error.name or "torch", "train") from error
     if num_threads:
         torch.set_num_threads(num_threads)
-    return load(folder, "cuda" if torch.cuda.is_available() else "cpu")
+    return load(folder, torch_device(device))
 
 
 def read(said: Spoken, tokens: Tokens) -> Heard:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
+from mooer.engines.device import AUTO
 from mooer.engines.rich import MAX_S, Labels, Rich
 from mooer.store import located
 from mooer.transcript import Event, Segment
@@ -29,13 +30,17 @@ class Teller(Protocol):
 
 
 def load_rich(
-    model: str = "store:rich-mini", encoder: str = "store:whisper-base", *, num_threads: int = 0
+    model: str = "store:rich-mini",
+    encoder: str = "store:whisper-base",
+    *,
+    device: str = AUTO,
+    num_threads: int = 0,
 ) -> Rich:
     """Heads and the encoder beneath them: folders, or names of the catalog. ModelError, StoreError.
 
-    `num_threads` 0 is what CTranslate2 likes best.
+    `num_threads` 0 is what CTranslate2 likes best; `device` is where the encoder runs.
     """
-    return Rich(located(model), located(encoder), num_threads=num_threads)
+    return Rich(located(model), located(encoder), device=device, num_threads=num_threads)
 
 
 @dataclass(frozen=True)

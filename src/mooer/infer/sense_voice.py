@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mooer.audio.frontend import Frontend
 from mooer.audio.vad import Samples, SpeechModel
 from mooer.config import override
+from mooer.engines.device import AUTO
 from mooer.engines.llm import usable_cores
 from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.engines.whisper import TimedWord
@@ -37,6 +38,7 @@ from mooer.infer.one_pass import (
     refuse,
     timed_words,
 )
+from mooer.infer.torch_device import tell_processor, torch_device
 from mooer.models.funasr_folder import Precision, network_file, read_frontend
 from mooer.models.sense_voice_folder import read_settings, vocabulary_file
 from mooer.models.sense_voice_labels import (
@@ -173,12 +175,14 @@ def load_sense_voice(
     folder: Path,
     vad: SpeechModel,
     *,
+    device: str = AUTO,
     num_threads: int | None = None,
     options: SenseVoiceOptions = SenseVoiceOptions(),
 ) -> SenseVoiceRecognizer:
     """The released folder, on onnxruntime if it holds a file for it, else on torch.
 
-    torch runs on the GPU if there is one. ModelError lists what is missing or does not fit.
+    torch runs on the GPU if there is one, or as `device` says. ModelError lists what is missing or
+    does not fit.
     """
     vocabulary = read_vocabulary(vocabulary_file(folder))
     frontend = read_frontend(folder, read_settings(folder).front)
@@ -186,6 +190,7 @@ def load_sense_voice(
     network: Network
     path = None if options.engine == "torch" else network_file(folder, options.precision)
     if path is not None:
+        tell_processor(device, folder.resolve().name)
         network = SenseVoiceOnnx(path, num_threads=num_threads or usable_cores())
         versions["onnxruntime"] = version("onnxruntime")
     elif options.engine == "onnx":
@@ -194,7 +199,7 @@ def load_sense_voice(
             f"{folder} --to onnx --out DIR`"
         )
     else:
-        network = _on_torch(folder, num_threads)
+        network = _on_torch(folder, device, num_threads)
         versions["torch"] = version("torch")
     if network.num_classes is not None:
         vocabulary.require(network.num_classes)
@@ -209,7 +214,7 @@ def options_from(parts: Mapping[str, str]) -> SenseVoiceOptions:
     return override(SenseVoiceOptions(), [f"{name}={value}" for name, value in parts.items()])
 
 
-def _on_torch(folder: Path, num_threads: int | None) -> Network:
+def _on_torch(folder: Path, device: str, num_threads: int | None) -> Network:
     try:
         import torch
 
@@ -218,7 +223,7 @@ def _on_torch(folder: Path, num_threads: int | None) -> Network:
         raise MissingExtra(error.name or "torch", "train") from error
     if num_threads:
         torch.set_num_threads(num_threads)
-    return load(folder, "cuda" if torch.cuda.is_available() else "cpu")
+    return load(folder, torch_device(device))
 
 
 def _searched(heard: Rich, logits: NDArray[np.float32], search: CtcSearch) -> Rich:

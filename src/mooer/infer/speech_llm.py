@@ -21,6 +21,7 @@ from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave, read_wave
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
+from mooer.engines.device import AUTO, CUDA
 from mooer.engines.speech_llm import SpeechLLM as NativeSpeechLLM
 from mooer.engines.speech_llm import read_options, why_not
 from mooer.errors import (
@@ -37,6 +38,7 @@ from mooer.infer.longform import Chunk, batches
 from mooer.infer.native_network import NativeNetwork
 from mooer.infer.pool import transcripts
 from mooer.infer.run import Listener, OnProgress, Run
+from mooer.infer.torch_device import torch_device
 from mooer.infer.torch_network import SpeechLLM, TorchNetwork
 from mooer.store import SCHEME
 from mooer.tasks.templates import tasks
@@ -56,6 +58,7 @@ PARTS: Mapping[str, Callable[[str], Any]] = {
     "lora_alpha": float,
     "engine": str,  # one of ENGINES
     "draft": str,  # the Whisper that drafts, or NO_DRAFT
+    "device": str,  # see `engines.device`
 }
 ENGINES = ("native", "torch")
 NO_DRAFT = "none"
@@ -204,33 +207,41 @@ def load_speech_llm(
 ) -> SpeechLLMRecognizer:
     """The speech LLM of a folder, without torch if it can be run so.
 
-    In torch it runs on the GPU in bfloat16 if there is one. `task` chooses among the networks of a
-    released folder; without `check_md5` its files need not be the published ones; `parts` says what
-    of it lies elsewhere, and the `engine` (see `PARTS`, `ENGINES`). ConfigError for another part,
-    ModelError lists what does not fit.
+    In torch it runs on the GPU in bfloat16 if there is one, without torch its encoder alone does,
+    or as the part `device` says. `task` chooses among the networks of a released folder; without
+    `check_md5` its files need not be the published ones; `parts` says what of it lies elsewhere,
+    and the `engine` (see `PARTS`, `ENGINES`). ConfigError for another part, ModelError lists what
+    does not fit.
     """
     places = _places(parts or {})
     wanted = places.pop("engine", None)
     places.pop("draft", None)  # see `drafts_by`
+    device = places.pop("device", AUTO)
     is_ours = (folder / CONFIG).is_file()
     reason = why_not(folder) if is_ours else "it is a released one, which runs in torch alone"
     if wanted == "native" and reason is not None:
         raise ModelError(f"{folder} cannot be run without torch: {reason}")
     if wanted == "torch" or reason is not None:
         logger.info("%s runs in torch: %s", folder.name, reason or "as asked for")
-        model = _load_in_torch(folder, task, num_threads, check_md5, places)
+        model = _load_in_torch(folder, task, device, num_threads, check_md5, places)
         network: Network[Any] = TorchNetwork(model)
         packages = ("torch", "transformers")
     else:
         logger.info("%s runs on CTranslate2 and llama.cpp, without torch", folder.name)
-        network = NativeNetwork(NativeSpeechLLM(folder, num_threads=num_threads))
+        native = NativeSpeechLLM(folder, device=device, num_threads=num_threads)
+        network = NativeNetwork(native)
         packages = ("ctranslate2", "xllamacpp")
     versions = {name: version(name) for name in ("mooer", *packages)}
     return SpeechLLMRecognizer(network, vad, name=folder.resolve().name, versions=versions)
 
 
 def _load_in_torch(
-    folder: Path, task: str, num_threads: int | None, check_md5: bool, places: dict[str, Any]
+    folder: Path,
+    task: str,
+    device: str,
+    num_threads: int | None,
+    check_md5: bool,
+    places: dict[str, Any],
 ) -> SpeechLLM:
     try:
         import torch
@@ -239,9 +250,8 @@ def _load_in_torch(
         raise MissingExtra(error.name or "torch", "train") from error
     if num_threads:
         torch.set_num_threads(num_threads)
-    on_gpu = torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
-    dtype: Literal["bfloat16", "float32"] = "bfloat16" if on_gpu else "float32"
+    device = torch_device(device)
+    dtype: Literal["bfloat16", "float32"] = "bfloat16" if device == CUDA else "float32"
     if (folder / CONFIG).is_file():
         from mooer.models.load import load
 

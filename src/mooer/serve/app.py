@@ -77,6 +77,7 @@ async def _keep(state: State) -> None:
         state.metrics.leave()
         try:
             await state.engines.tidy()
+            state.tools.tidy()
         except Exception as error:
             if not shows_failure(error):
                 raise

@@ -6,34 +6,32 @@ All of it runs in the thread of a request, and stops when its job does.
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache
 from typing import Any, BinaryIO
 
-from mooer.decoding.ctc import CtcModel
-from mooer.infer.attended import Reader
 from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, Run
-from mooer.infer.speakers import Diarizer
 from mooer.infer.speech_llm import SpeechLLMRecognizer
 from mooer.infer.translator import Translator, check_pair
 from mooer.infer.whole import Extras, transcribe_whole
 from mooer.serve.asking import Asked
 from mooer.serve.errors import wrong
 from mooer.serve.jobs import Job
+from mooer.serve.tools import ALIGNER, DIARIZER, READER, Tools
 from mooer.transcript import Segment, Transcript
 
-_loading = threading.Lock()
 
-
-def hear(engine: Any, job: Job, file: BinaryIO, asked: Asked) -> Iterator[Segment | Transcript]:
+def hear(
+    engine: Any, tools: Tools, job: Job, file: BinaryIO, asked: Asked
+) -> Iterator[Segment | Transcript]:
     """Segments, then the transcript. AudioError, ConfigError and the like; StoppedError."""
     listener: Listener = engine.listener(job)
     if asked.aligns or asked.is_diarized:
-        yield from _at_once(engine, listener, job, file, asked)
+        transcript = _at_once(listener, tools, job, file, asked)
+        yield from _told_at_once(transcript, engine, asked)
         return
     options = asked.options
     if asked.task == "ast" and _translates(listener, engine, asked.to):
@@ -86,16 +84,26 @@ def _translates(listener: Listener, engine: Any, to: str) -> bool:
 
 
 def _at_once(
-    engine: Any, listener: Listener, job: Job, file: BinaryIO, asked: Asked
+    listener: Listener, tools: Tools, job: Job, file: BinaryIO, asked: Asked
+) -> Transcript:
+    """With what is known only at the end: who speaks, and times by alignment."""
+    with ExitStack() as stack:
+
+        def borrowed(name: str, *, is_needed: bool) -> Any:
+            return stack.enter_context(tools.borrow(name)) if is_needed else None
+
+        extras = Extras(
+            aligner=borrowed(ALIGNER, is_needed=asked.aligns),
+            reader=borrowed(READER, is_needed=asked.aligns),
+            diarizer=borrowed(DIARIZER, is_needed=asked.is_diarized),
+            num_speakers=asked.num_speakers or None,
+        )
+        return transcribe_whole(_watched(listener, job), file, asked.options, extras)
+
+
+def _told_at_once(
+    transcript: Transcript, engine: Any, asked: Asked
 ) -> Iterator[Segment | Transcript]:
-    """What is known only at the end: who speaks, and times by alignment."""
-    extras = Extras(
-        aligner=aligner() if asked.aligns else None,
-        reader=reader() if asked.aligns else None,
-        diarizer=diarizer() if asked.is_diarized else None,
-        num_speakers=asked.num_speakers or None,
-    )
-    transcript = transcribe_whole(_watched(listener, job), file, asked.options, extras)
     if asked.task == "asr":
         yield from transcript.segments
         yield transcript
@@ -118,41 +126,3 @@ def _watched(listener: Listener, job: Job) -> Listener:
 
     one.run = run  # type: ignore[method-assign]
     return one
-
-
-@cache
-def _made(name: str) -> Any:
-    if name == "diarizer":
-        from mooer.infer.speakers import load_diarizer
-
-        return load_diarizer()
-    if name == "aligner":
-        from mooer.infer.aligners import load_aligner
-
-        return load_aligner()
-    from mooer.infer.attended import load_reader
-
-    return load_reader()
-
-
-def _once(name: str) -> Any:
-    with _loading:
-        return _made(name)
-
-
-def diarizer() -> Diarizer:
-    """What tells speakers apart; loaded at the first call."""
-    found: Diarizer = _once("diarizer")
-    return found
-
-
-def aligner() -> CtcModel:
-    """What times words anew; loaded at the first call."""
-    found: CtcModel = _once("aligner")
-    return found
-
-
-def reader() -> Reader:
-    """What times them finer; loaded at the first call."""
-    found: Reader = _once("reader")
-    return found

@@ -113,8 +113,9 @@ def load_recogniser(name: str, settings: Settings, metrics: Metrics) -> Any:
     folder = fetch(name)
     if holds_ctc(folder):
         vad = SpeechModel(next(fetch("silero-vad").glob("*.onnx")))
-        return CtcEngine(Rich(folder, fetch(ENCODER), num_threads=threads), vad, folder.name)
-    model = load(name, num_threads=threads)
+        rich = Rich(folder, fetch(ENCODER), device=settings.device, num_threads=threads)
+        return CtcEngine(rich, vad, folder.name)
+    model = load(name, num_threads=threads, parts={"device": settings.device})
     shared = share(
         model.recognizer,
         threads=threads,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -24,6 +23,7 @@ from mooer.engines.llm import usable_cores
 from mooer.errors import ConfigError
 from mooer.memory import share_freed_memory
 from mooer.serve.app import make_app
+from mooer.serve.certificate import Renewal, check_tls
 from mooer.serve.crew import Crew, has_parent
 from mooer.serve.engines import Load
 from mooer.serve.settings import Settings, TlsOptions
@@ -36,6 +36,7 @@ _BACKLOG = 512
 _WS_MAX_BYTES = 4 << 20  # a realtime event of base64; rooms refuse less with a sentence
 _WS_PING_S = 20.0
 _DRAIN_STEP_S = 0.05
+_RENEWAL_TICKS = 10  # between looks at the files of a certificate: a second
 
 
 class Server(uvicorn.Server):
@@ -44,12 +45,17 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, beat: Any = None) -> None:
         super().__init__(config)
         self._beat = beat
+        files = config.ssl_certfile, config.ssl_keyfile
+        tls = TlsOptions(*(Path(one) for one in files if one)) if config.is_ssl else None
+        self._renewal = tls and Renewal(tls)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
         if self._beat is not None:
             self._beat.value += 1
             self.should_exit = self.should_exit or not has_parent()
+        if self._renewal and self.config.ssl and counter % _RENEWAL_TICKS == 0:
+            self._renewal.look(self.config.ssl)
         return await super().on_tick(counter)
 
     async def startup(self, sockets: Any = None) -> None:
@@ -121,7 +127,7 @@ def configure(
     limits, tls = settings.limits, settings.tls
     most = limits.max_running + limits.max_waiting + limits.max_sessions + 64
     if tls is not None:
-        _check_tls(tls)
+        check_tls(tls)
     return uvicorn.Config(
         partial(make_app, settings, load),
         factory=True,
@@ -147,21 +153,6 @@ def configure(
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
-
-
-def _check_tls(tls: TlsOptions) -> None:
-    """ConfigError where a handshake could not be made."""
-    for path in (tls.certificate, tls.key):
-        if not path.is_file():
-            raise ConfigError(f"there is no file {path}: TLS needs a certificate and its key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(tls.certificate, tls.key, password="")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{tls.certificate} and {tls.key} are no certificate and its key in PEM, without a "
-            f"passphrase: {getattr(error, 'reason', None) or error}"
-        ) from error
 
 
 def _logging() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mooer.engines.device import check_device
 from mooer.errors import ConfigError
 
 MIB = 1 << 20
@@ -69,6 +70,7 @@ class Settings:
     warm: bool = True  # load the first model before the port answers
     unload_after_s: float | None = None  # without a request; None: never
     threads: int | None = None  # processor threads; None: all cores
+    device: str = "auto"  # cpu, cuda; auto: an NVIDIA GPU where there is one
     max_batch: int = 8  # chunks of all callers that are decoded together by one worker
     workers: int = 1  # processes behind the port
     public: bool = False  # whether other machines are to reach it
@@ -90,6 +92,7 @@ class Settings:
             raise ConfigError("a server needs at least one model: name it in models")
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port must be 0 to 65535, not {self.port}")
+        check_device(self.device)
         for name in ("workers", "max_batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -14,6 +14,7 @@ from mooer.serve.jobs import Job, Workers
 from mooer.serve.limits import Limits
 from mooer.serve.metrics import Metrics
 from mooer.serve.settings import Settings
+from mooer.serve.tools import Tools
 
 CALLER = "mooer.caller"  # where a connection's scope has who calls
 REQUEST_ID = "mooer.request_id"
@@ -24,10 +25,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class State:
-    """Settings, models, callers, limits, numbers, threads: one of each in a process."""
+    """Settings, models, tools, callers, limits, numbers, threads: one of each in a process."""
 
     settings: Settings
     engines: Engines
+    tools: Tools
     callers: Callers
     limits: Limits
     metrics: Metrics
@@ -46,6 +48,7 @@ def make_state(settings: Settings, load: Load) -> State:
     return State(
         settings,
         Engines(settings, metrics, load),
+        Tools(settings),
         Callers.of(settings),
         limits,
         metrics,

@@ -87,7 +87,7 @@ def _heard(state: State, job: Job, asked: Asked, form: Form) -> AsyncGenerator[H
     file = form.file
 
     def work(engine: Any, job: Job) -> Iterator[Heard]:
-        return hear(engine, job, file, asked)
+        return hear(engine, state.tools, job, file, asked)
 
     return in_turn(state, job, state.engines.borrow(name, RECOGNISER), work)
 

@@ -1,5 +1,6 @@
 // The page: a file or the microphone in, the transcript out. Each module beside this one does one thing.
 
+import { Aloud } from "./aloud.js";
 import { asked, fillModels, firstLanguage, keepKey, key, restore, setLanguage, tellTheme, toggleTheme } from "./choices.js";
 import { Conversation } from "./conversation.js";
 import { clock, copy, download, render, wav } from "./exports.js";
@@ -21,6 +22,8 @@ const player = new Player(at("waveform"), at("audio"), { time: follow, change: u
 let about = {};  // of the transcript on the page
 let running = null;  // what is under way: {isTalk, isConversation, stop()}
 let agent = "";  // who converses, by its name
+let speaks = false;  // whether the server has a voice
+let aloud = null;  // what speaks the translations, to the end of the last
 let saved = null;  // a wav of what was said
 let waiting = null;  // what was begun without a key, and goes on with one
 
@@ -47,7 +50,8 @@ function begin(source) {
   transcript.clear();
   turns.clear();
   player.clear();
-  saved = null;
+  aloud?.close();
+  aloud = saved = null;
   about = { source, model: at("model").value, to: at("to").value || undefined };
   progress();
   update();
@@ -72,6 +76,8 @@ function update() {
   at("listening").hidden = isEmpty || hasTurns;
   at("transcript").setAttribute("aria-live", isTalk ? "polite" : "off");
   at("save-sound").hidden = saved === null;
+  at("aloud").parentElement.hidden = !speaks;
+  at("aloud").disabled = !at("to").value;
   at("stop").hidden = !running || isTalk || isConversation;
   at("choose").disabled = running !== null;
   at("talk").disabled = running !== null && !isTalk;
@@ -153,6 +159,7 @@ async function enter() {
     const found = await models(key());
     fillModels(found.filter((one) => one.kind === "recogniser").map((one) => one.id));
     agent = found.find((one) => one.kind === "agent")?.id ?? "";
+    speaks = found.some((one) => one.kind === "speaker");
     update();
     keepKey();
     complain();
@@ -212,14 +219,17 @@ async function isThere() { return fetch("/health").then((answer) => answer.ok, (
 async function talk() {
   if (running?.isTalk) { stopTalk(); return; }
   if (running) { complain("busy"); return; }
-  const { model, language, to, labels, itn } = asked();
+  const { model, language, to, labels, itn, aloud: isAloud } = asked();
   const start = { model, labels, itn, ...(language && { language }), ...(to && { to }) };
+  if (to && speaks && isAloud) start.speak = true;
   const session = new Talk(key(), start, {
     block: (block) => { player.push(block); showTime(); },
     ready: (name) => { about.model = name; tell("listening"); },
     partial: (words) => transcript.partial(words),
     final: (words) => transcript.final(words),
     said: add,
+    sound: (message) => aloud?.push(message),
+    unsaid: () => tell("unsaid"),
     problem: (text) => complain(text),
     warn: (text) => tell(text),
     behind: (seconds) => {
@@ -232,6 +242,7 @@ async function talk() {
   });
   running = session;
   begin("microphone");
+  if (start.speak) aloud = new Aloud();
   tell("opening");
   try {
     await session.open();
@@ -243,6 +254,7 @@ async function talk() {
 }
 
 function stopTalk() {
+  if (running.isEnding) aloud?.close();  // who presses twice does not want to hear the rest
   tell("ending");
   running.stop();
   update();
@@ -251,6 +263,7 @@ function stopTalk() {
 function endTalk(session) {
   if (running === session) running = null;
   if (told.status?.[0] === "ending") tell("stopped");
+  aloud?.finish();
   if (session.blocks.length && session.rate) {
     saved = wav(session.blocks, session.rate);
     player.load(saved);
@@ -293,7 +306,7 @@ const KEYS = {
   o: () => at("choose").disabled || at("file").click(),
   r: () => talk(),
   t: () => at("converse").hidden || converse(),
-  Escape: () => running?.interrupt?.(),
+  Escape: () => { running?.interrupt?.(); aloud?.flush(); },
   "?": () => at("keys").showModal(),
   " ": () => (running?.isConversation ? running.interrupt() : player.toggle()),
   ArrowLeft: () => player.seek(player.time - 5),
@@ -346,6 +359,7 @@ function wire() {
   at("speak-en").onclick = () => reword("en");
   at("theme").onclick = () => { toggleTheme(); player.recolour(); };
   matchMedia("(prefers-color-scheme: dark)").onchange = () => { tellTheme(); player.recolour(); };
+  at("to").addEventListener("change", update);
   at("options").onsubmit = (event) => event.preventDefault();
   at("key-row").onsubmit = (event) => { event.preventDefault(); enter(); };
   at("copy").onclick = async () => {

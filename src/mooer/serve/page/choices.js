@@ -4,7 +4,7 @@
 import { INTO, language, nameOf, say, speak, SPOKEN } from "./strings.js";
 
 const SELECTS = ["model", "language", "to"];
-const TICKS = ["labels", "speakers", "itn"];
+const TICKS = ["labels", "speakers", "itn", "aloud"];
 const at = (id) => document.getElementById(id);
 
 export function asked() {

@@ -4,11 +4,12 @@ const RATE = 24000;
 
 export class Speaker {
   // `on` has `played(item, samples)` and `playing(isPlaying)`.
-  static async open(on) {
+  static async open(on, rate = RATE) {
     const speaker = new Speaker();
+    speaker.rate = rate;
     speaker.on = on;
     speaker.ends = new Map();  // items -> samples of them that were pushed
-    speaker.context = new AudioContext({ sampleRate: RATE });
+    speaker.context = new AudioContext({ sampleRate: rate });
     await speaker.context.audioWorklet.addModule("/static/playback.js");
     speaker.node = new AudioWorkletNode(speaker.context, "mooer-playback", { numberOfInputs: 0 });
     speaker.node.port.onmessage = (event) => speaker.hear(event.data);
@@ -17,9 +18,7 @@ export class Speaker {
     return speaker;
   }
 
-  get rate() { return RATE; }
-
-  // Base64 of samples that follow those before of the same item.
+  // Base64 of samples that follow those before of the same item; how many they are.
   push(item, data) {
     const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
     const values = new Int16Array(bytes.buffer);
@@ -27,6 +26,7 @@ export class Speaker {
     const start = this.ends.get(item) ?? 0;
     this.ends.set(item, start + samples.length);
     this.node.port.postMessage({ item, start, samples }, [samples.buffer]);
+    return values.length;
   }
 
   end(item) { this.node.port.postMessage({ end: item }); }

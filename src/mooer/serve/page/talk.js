@@ -7,8 +7,8 @@ const MAX_KEPT_S = 3600;  // to be played again
 
 export class Talk {
   // `start` is what the stream asks for. `on` has `block(samples, seconds)`, `ready(model)`,
-  // `partial(words)`, `final(words)`, `said(segment)`, `problem(text)`, `warn(text)`,
-  // `behind(seconds)`, `done(seconds)`, `cut(wasReady)` and, at the end of all, `over()`.
+  // `partial(words)`, `final(words)`, `said(segment)`, `sound(message)`, `unsaid()`,
+  // `problem(text)`, `warn(text)`, `behind(seconds)`, `done(seconds)`, `cut(wasReady)` and, at the end of all, `over()`.
   constructor(key, start, on) {
     this.isTalk = true;
     this.key = key;
@@ -30,6 +30,8 @@ export class Talk {
       partial: (message) => on.partial(message.words),
       final: (message) => on.final(message.words),
       said: (message) => on.said(message.segment),
+      sound: (message) => on.sound(message),
+      unsaid: () => on.unsaid(),
       error: (message) => { this.isTold = true; on.problem(message.error.message); },
       warning: (message) => on.warn(message.message),
       done: (message) => on.done(message.duration_s),
