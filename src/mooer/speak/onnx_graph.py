@@ -92,9 +92,10 @@ class OnnxGraph:
         return [node for node in self._users.get(value, ()) if kind in ("", node.kind)]
 
     def only_user(self, value: str, kind: str) -> Node | None:
-        """The node of this kind that takes a value which nothing else takes."""
+        """The node of this kind that takes a value, once or twice, which nothing else takes."""
         users = self.users(value)
-        return users[0] if len(users) == 1 and users[0].kind == kind else None
+        same = all(user is users[0] for user in users)
+        return users[0] if users and same and users[0].kind == kind else None
 
     def constant(self, name: str) -> Array | None:
         """The numbers of a constant; None if it is none, or of a type that is not known here."""

@@ -29,7 +29,7 @@ def quicker(data: bytes, *, keep: str) -> tuple[bytes, int]:
     """
     graph = OnnxGraph(data)
     num = sum(
-        graph.replace(list(found(graph))) for found in (_convolutions, _norms, _squares, _spectra)
+        graph.replace(list(found(graph))) for found in PASSES
     )
     graph.drop_unused([keep])
     return graph.encode(), num
@@ -191,5 +191,157 @@ def _squares(graph: OnnxGraph) -> Iterator[Replacement]:
                 yield node, [Node("Mul", [node.inputs[0]] * 2, node.outputs)]
 
 
+def _snakes(graph: OnnxGraph) -> Iterator[Replacement]:
+    """x + sin(a x)^2 / a behind a norm: the norm's gain and shift give a x at once."""
+    for sine in graph.nodes:
+        if sine.kind != "Sin" or (found := _snake(graph, sine)) is None:
+            continue
+        norm, scaled, square, less, last, factor = found
+        names = [graph.new_name() for _ in range(4)]
+        by = graph.add_constant(factor.reshape(-1))
+        yield (
+            norm,
+            [
+                *(Node("Mul", [norm.inputs[1 + i], by], [names[i]]) for i in (0, 1)),
+                Node(norm.kind, [norm.inputs[0], *names[:2]], [names[2]], norm.attributes),
+            ],
+        )
+        yield scaled, []
+        yield sine, [Node("Sin", [names[2]], sine.outputs)]
+        yield less, []
+        yield (
+            last,
+            [
+                Node("Add", [names[2], square.output], [names[3]]),
+                Node("Mul", [names[3], less.inputs[0]], last.outputs),
+            ],
+        )
+
+
+def _snake(graph: OnnxGraph, sine: Node) -> tuple[Node, Node, Node, Node, Node, Array] | None:
+    """Norm, times a, square, over a, sum; and a."""
+    scaled = graph.maker(sine.inputs[0], "Mul")
+    norm = graph.maker(scaled.inputs[1], "InstanceNormalization") if scaled else None
+    square = graph.only_user(sine.output, "Mul")
+    less = graph.only_user(square.output, "Mul") if square else None
+    last = graph.only_user(less.output, "Add") if less else None
+    if not (scaled and norm and square and less and last):
+        return None
+    factor, inverse = graph.constant(scaled.inputs[0]), graph.constant(less.inputs[0])
+    if (
+        factor is None
+        or inverse is None
+        or not np.allclose(factor * inverse, 1.0)
+        or last.inputs != [norm.output, less.output]
+        or len(graph.users(norm.output)) != 2
+    ):
+        return None
+    return norm, scaled, square, less, last, factor
+
+
 def _spectra(graph: OnnxGraph) -> Iterator[Replacement]:
-    return iter(())
+    """A short Fourier transform of whose parts, real and imaginary, either is taken."""
+    for node in graph.nodes:
+        if node.kind != "STFT" or node.attributes.get("onesided", 1) != 1:
+            continue
+        turned = graph.only_user(node.output, "Transpose")
+        parts = graph.users(turned.output) if turned else []
+        step, window = graph.constant(node.inputs[1]), graph.constant(node.inputs[2])
+        at = {
+            int(index.item()): part
+            for part in parts
+            if part.kind == "Gather" and (index := graph.constant(part.inputs[1])) is not None
+        }
+        if (
+            turned is None
+            or turned.attributes.get("perm") != [0, 2, 1, 3]
+            or sorted(at) != [0, 1]
+            or len(parts) != 2
+            or step is None
+            or window is None
+        ):
+            continue
+        filters, offsets = _fourier(window)
+        names = [graph.new_name(), graph.new_name()]
+        half = len(filters) // 2
+        one, halves = (graph.add_constant(np.array(n, np.int64)) for n in ([1], [half, half]))
+        weights = [graph.add_constant(array) for array in (filters, offsets)]
+        strides = {"kernel_shape": [len(window)], "strides": [int(step.item())]}
+        yield at[0], []
+        yield at[1], []
+        yield (
+            node,
+            [
+                Node("Unsqueeze", [node.inputs[0], one], names[:1]),
+                Node("Conv", [names[0], *weights], names[1:], strides),
+                Node("Split", [names[1], halves], [at[0].output, at[1].output], {"axis": 1}),
+            ],
+        )
+
+
+def _fourier(window: Array) -> tuple[Array, Array]:
+    """Filters [2 (N/2 + 1), 1, N] of the real and then the imaginary parts, and what is added.
+
+    The sum of all samples has no imaginary part, nor has that of every other one; its sign would
+    be that of an error of rounding, and decides about the phase. It is above zero here, as with
+    PyTorch, by which the network was trained.
+    """
+    size = len(window)
+    turn = np.arange(size // 2 + 1)[:, None] * np.arange(size)[None] * (2 * np.pi / size)
+    real, imaginary = np.cos(turn) * window, -np.sin(turn) * window
+    imaginary[[0, -1]] = 0.0
+    offsets = np.zeros((2, len(real)), np.float32)
+    offsets[1, [0, -1]] = 1e-20
+    return np.concatenate([real, imaginary])[:, None].astype(np.float32), offsets.reshape(-1)
+
+
+def _upsamplers(graph: OnnxGraph) -> Iterator[Replacement]:
+    """ConvTranspose of which two windows overlap: a product of matrices of this frame and the last."""
+    for node in graph.nodes:
+        if node.kind != "ConvTranspose" or len(node.inputs) != 3:
+            continue
+        weights, bias = (graph.constant(name) for name in node.inputs[1:])
+        get = node.attributes.get
+        stride, pads = get("strides", [1]), get("pads", [0, 0])
+        if (
+            weights is None
+            or bias is None
+            or weights.ndim != 3
+            or [weights.shape[2]] != [2 * n for n in stride]
+            or get("group", 1) != 1
+            or get("dilations", [1]) != [1]
+            or get("output_padding", [0]) != [0]
+            or get("auto_pad", "NOTSET") != "NOTSET"
+            or min(pads) < 1
+        ):
+            continue
+        yield node, _upsampler(graph, node, weights, bias)
+
+
+def _upsampler(graph: OnnxGraph, node: Node, weights: Array, bias: Array) -> list[Node]:
+    width, channels, size = weights.shape
+    stride, (left, right) = size // 2, node.attributes["pads"]
+    both = weights.transpose(2, 0, 1).reshape(2, stride, width, channels).transpose(0, 2, 1, 3)
+    names = [graph.new_name() for _ in range(9)]
+
+    def constant(*numbers: int) -> str:
+        return graph.add_constant(np.array(numbers, np.int64))
+
+    first, one, end, time = constant(0), constant(1), constant(2**62), constant(1)
+    matrix = graph.add_constant(both.reshape(2 * width, stride * channels))
+    tiled = graph.add_constant(np.tile(bias, stride))
+    return [
+        Node("Transpose", [node.inputs[0]], [names[0]], {"perm": [0, 2, 1]}),
+        Node("Pad", [names[0], constant(0, 1, 0, 0, 1, 0)], [names[1]]),
+        Node("Slice", [names[1], one, end, time], [names[2]]),
+        Node("Slice", [names[1], first, constant(-1), time], [names[3]]),
+        Node("Concat", [names[2], names[3]], [names[4]], {"axis": 2}),
+        Node("MatMul", [names[4], matrix], [names[5]]),
+        Node("Add", [names[5], tiled], [names[6]]),
+        Node("Reshape", [names[6], constant(0, -1, channels)], [names[7]]),
+        Node("Slice", [names[7], constant(left), constant(-right), time], [names[8]]),
+        Node("Transpose", [names[8]], node.outputs, {"perm": [0, 2, 1]}),
+    ]
+
+
+PASSES = (_convolutions, _norms, _squares, _snakes, _spectra, _upsamplers)
