@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.errors import ModelError
-from mooer.protobuf import FOUR_BYTES, Pieces, fields, key, message, number, signed, size_of, text
+from mooer.protobuf import FOUR_BYTES, Pieces, fields, key, message, number, signed, text
 
-_GRAPH, _NODE, _TENSOR, _OUTPUT = 7, 1, 5, 12
+_GRAPH, _NODE, _TENSOR, _OUTPUT, _SHAPE = 7, 1, 5, 12, 13
 _DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"}
 _CODES = {name: code for code, name in _DTYPES.items()}
 
@@ -70,7 +70,7 @@ class OnnxGraph:
                 self.nodes.append(_node(value))
             elif tag == _TENSOR and isinstance(value, memoryview):
                 self._raw_constants[_name_of(value, 8)] = value
-            else:
+            elif tag != _SHAPE:  # what it says of values may no longer hold
                 if tag == _OUTPUT and isinstance(value, memoryview):
                     self.outputs.append(_name_of(value, 1))
                 self._rest += _again(tag, value)
@@ -107,8 +107,12 @@ class OnnxGraph:
     def add_constant(self, array: Array) -> str:
         """The name of a new constant."""
         name = self.new_name()
-        self._new_constants[name] = np.ascontiguousarray(array)
+        self._new_constants[name] = np.asarray(array)
         return name
+
+    def add_numbers(self, *numbers: int) -> str:
+        """The name of a new constant of these whole numbers."""
+        return self.add_constant(np.array(numbers, np.int64))
 
     def new_name(self) -> str:
         """A name that no value has."""
@@ -183,7 +187,8 @@ def _node(body: memoryview) -> Node:
 
 def _attribute(body: memoryview) -> tuple[str, Any]:
     """Name and value; None for a kind that is not known here."""
-    name, value = "", None
+    name = ""
+    value: float | str | None = None
     numbers: list[int] = []
     for tag, found in fields(body):
         if isinstance(found, int):

@@ -10,10 +10,11 @@ out in nine operators, are one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from mooer.speak.onnx_graph import Array, Node, OnnxGraph
+from mooer.speak.onnx_graph import Array, Attribute, Node, OnnxGraph
 
 _PRODUCT = "com.microsoft.MatMulIntegerToFloat"
 _LARGEST = 127  # of 7 bits: sums of two products stay in 16 bits, which old processors add in
@@ -28,9 +29,7 @@ def quicker(data: bytes, *, keep: str) -> tuple[bytes, int]:
     stays as it is. ModelError if `data` is no ONNX file.
     """
     graph = OnnxGraph(data)
-    num = sum(
-        graph.replace(list(found(graph))) for found in PASSES
-    )
+    num = sum(graph.replace(list(found(graph))) for found in PASSES)
     graph.drop_unused([keep])
     return graph.encode(), num
 
@@ -49,7 +48,7 @@ def _convolution(graph: OnnxGraph, node: Node) -> Replacement | None:
     if quantized is None or weights is None or zero is None or scaled is None:
         return None
     last, bias, scale = scaled
-    window = _Window.of(node, weights)
+    window = _window(node, weights)
     if window is None or weights.max() > _LARGEST or zero.size != 1 or scale.size != 1:
         return None
     rows, nodes = _rows(graph, quantized.outputs[0], quantized.outputs[2], window)
@@ -86,51 +85,51 @@ def _scaled(graph: OnnxGraph, node: Node) -> tuple[Node, str | None, Array] | No
     return None if last is None or scale is None else (last, bias, scale)
 
 
+@dataclass(frozen=True)
 class _Window:
     """What one output of a convolution over time sees."""
 
-    def __init__(self, size: int, dilation: int, stride: int, pads: list[int], width: int) -> None:
-        self.size, self.stride, self.pads, self.width = size, stride, pads, width
-        self.offsets = np.arange(size, dtype=np.int64) * dilation
+    size: int
+    dilation: int
+    stride: int
+    pads: tuple[int, int]
+    width: int  # channels
 
-    @classmethod
-    def of(cls, node: Node, weights: Array) -> _Window | None:
-        get = node.attributes.get
-        if weights.ndim != 3 or get("group", 1) != 1 or get("auto_pad", "NOTSET") != "NOTSET":
-            return None
-        [stride], [dilation] = get("strides", [1]), get("dilations", [1])
-        return cls(weights.shape[2], dilation, stride, get("pads", [0, 0]), weights.shape[1])
+
+def _window(node: Node, weights: Array) -> _Window | None:
+    get = node.attributes.get
+    if weights.ndim != 3 or get("group", 1) != 1 or get("auto_pad", "NOTSET") != "NOTSET":
+        return None
+    [stride], [dilation], [left, right] = (
+        get("strides", [1]),
+        get("dilations", [1]),
+        get("pads", [0, 0]),
+    )
+    return _Window(weights.shape[2], dilation, stride, (left, right), weights.shape[1])
 
 
 def _rows(graph: OnnxGraph, value: str, zero: str, window: _Window) -> tuple[str, list[Node]]:
-    """[1, C, T] to windows [1, T, K * C]: silence is the number that stands for zero."""
-    names = iter(graph.new_name, None)
-    nodes = [Node("Transpose", [value], [next(names)], {"perm": [0, 2, 1]})]
+    """[1, C, T] to windows [1, T, K * C]; what is padded is the number that stands for zero."""
+    nodes: list[Node] = []
 
-    def then(kind: str, *more: str, **attributes: int) -> None:
-        nodes.append(Node(kind, [nodes[-1].output, *more], [next(names)], dict(attributes)))
+    def add(kind: str, *inputs: str, **attributes: Attribute) -> str:
+        nodes.append(Node(kind, list(inputs), [graph.new_name()], attributes))
+        return nodes[-1].output
 
-    def constant(*numbers: int) -> str:
-        return graph.add_constant(np.array(numbers, np.int64))
-
+    frames = add("Transpose", value, perm=[0, 2, 1])
     if any(window.pads):
-        then("Pad", constant(0, window.pads[0], 0, 0, window.pads[1], 0), zero)
+        left, right = window.pads
+        frames = add("Pad", frames, graph.add_numbers(0, left, 0, 0, right, 0), zero)
     if window.size == 1 and window.stride == 1:
-        return nodes[-1].output, nodes
-    padded = nodes[-1].output
-    one = graph.add_constant(np.array(1, np.int64))
-    last = graph.add_constant(np.array(-window.offsets[-1], np.int64))
-    nodes.append(Node("Shape", [padded], [next(names)], {"start": 1, "end": 2}))
-    then("Squeeze")
-    then("Add", last)
-    zero_, step = (graph.add_constant(np.array(n, np.int64)) for n in (0, window.stride))
-    nodes.append(Node("Range", [zero_, nodes[-1].output, step], [next(names)]))
-    then("Unsqueeze", constant(1))
-    then("Add", graph.add_constant(window.offsets))
-    nodes.append(Node("Gather", [padded, nodes[-1].output], [next(names)], {"axis": 1}))
-    then("Reshape", constant(0, -1, window.size * window.width))
-    del one
-    return nodes[-1].output, nodes
+        return frames, nodes
+    offsets = np.arange(window.size, dtype=np.int64) * window.dilation
+    num = add("Squeeze", add("Shape", frames, start=1, end=2))
+    num = add("Add", num, graph.add_constant(-offsets[-1]))
+    first, step = (graph.add_constant(np.array(n, np.int64)) for n in (0, window.stride))
+    starts = add("Unsqueeze", add("Range", first, num, step), graph.add_numbers(1))
+    places = add("Add", starts, graph.add_constant(offsets))
+    rows = add("Gather", frames, places, axis=1)
+    return add("Reshape", rows, graph.add_numbers(0, -1, window.size * window.width)), nodes
 
 
 def _norms(graph: OnnxGraph) -> Iterator[Replacement]:
@@ -144,7 +143,7 @@ def _norms(graph: OnnxGraph) -> Iterator[Replacement]:
             if shifted is None or node.output not in gained.inputs[1:]:
                 continue
             channels = [graph.new_name(), graph.new_name()]
-            flat = graph.add_constant(np.array([-1], np.int64))
+            flat = graph.add_numbers(-1)
             yield (
                 shifted,
                 [
@@ -171,10 +170,9 @@ def _normed(graph: OnnxGraph, node: Node) -> tuple[str, float] | None:
     if not (centred and added and variance and square and mean):
         return None
     epsilon = graph.constant(added.inputs[1])
-    axes = [graph.constant(one.inputs[1]) for one in (mean, variance) if len(one.inputs) > 1]
     if (
         epsilon is None
-        or [axis is not None and axis.tolist() for axis in axes] != [[2], [2]]
+        or [_axes(graph, one) for one in (mean, variance)] != [[2], [2]]
         or mean.inputs[0] != centred.inputs[0]
         or square.inputs != [centred.output] * 2
     ):
@@ -182,8 +180,16 @@ def _normed(graph: OnnxGraph, node: Node) -> tuple[str, float] | None:
     return centred.inputs[0], float(epsilon.item())
 
 
+def _axes(graph: OnnxGraph, mean: Node) -> object:
+    """An attribute up to opset 17, an input from 18 on."""
+    if len(mean.inputs) == 1:
+        return mean.attributes.get("axes")
+    axes = graph.constant(mean.inputs[1])
+    return None if axes is None else axes.tolist()
+
+
 def _squares(graph: OnnxGraph) -> Iterator[Replacement]:
-    """x to the power of 2 by x * x."""
+    """The power of 2 by a product."""
     for node in graph.nodes:
         if node.kind == "Pow":
             power = graph.constant(node.inputs[1])
@@ -192,7 +198,7 @@ def _squares(graph: OnnxGraph) -> Iterator[Replacement]:
 
 
 def _snakes(graph: OnnxGraph) -> Iterator[Replacement]:
-    """x + sin(a x)^2 / a behind a norm: the norm's gain and shift give a x at once."""
+    """Behind a norm x + sin(a x)^2 / a: the norm's gain and shift give a x at once."""
     for sine in graph.nodes:
         if sine.kind != "Sin" or (found := _snake(graph, sine)) is None:
             continue
@@ -240,43 +246,46 @@ def _snake(graph: OnnxGraph, sine: Node) -> tuple[Node, Node, Node, Node, Node, 
 
 
 def _spectra(graph: OnnxGraph) -> Iterator[Replacement]:
-    """A short Fourier transform of whose parts, real and imaginary, either is taken."""
+    """A short Fourier transform, of which the real and the imaginary parts are taken apart."""
     for node in graph.nodes:
         if node.kind != "STFT" or node.attributes.get("onesided", 1) != 1:
             continue
-        turned = graph.only_user(node.output, "Transpose")
-        parts = graph.users(turned.output) if turned else []
         step, window = graph.constant(node.inputs[1]), graph.constant(node.inputs[2])
-        at = {
-            int(index.item()): part
-            for part in parts
-            if part.kind == "Gather" and (index := graph.constant(part.inputs[1])) is not None
-        }
-        if (
-            turned is None
-            or turned.attributes.get("perm") != [0, 2, 1, 3]
-            or sorted(at) != [0, 1]
-            or len(parts) != 2
-            or step is None
-            or window is None
-        ):
+        parts = _parts(graph, node)
+        if parts is None or step is None or window is None:
             continue
         filters, offsets = _fourier(window)
         names = [graph.new_name(), graph.new_name()]
-        half = len(filters) // 2
-        one, halves = (graph.add_constant(np.array(n, np.int64)) for n in ([1], [half, half]))
         weights = [graph.add_constant(array) for array in (filters, offsets)]
         strides = {"kernel_shape": [len(window)], "strides": [int(step.item())]}
-        yield at[0], []
-        yield at[1], []
+        halves = graph.add_numbers(len(filters) // 2, len(filters) // 2)
+        outputs = [part.output for part in parts]
+        yield from ((part, []) for part in parts)
         yield (
             node,
             [
-                Node("Unsqueeze", [node.inputs[0], one], names[:1]),
+                Node("Unsqueeze", [node.inputs[0], graph.add_numbers(1)], names[:1]),
                 Node("Conv", [names[0], *weights], names[1:], strides),
-                Node("Split", [names[1], halves], [at[0].output, at[1].output], {"axis": 1}),
+                Node("Split", [names[1], halves], outputs, {"axis": 1}),
             ],
         )
+
+
+def _parts(graph: OnnxGraph, node: Node) -> list[Node] | None:
+    """The two nodes that take the real and the imaginary part, if nothing else takes any."""
+    turned = graph.only_user(node.output, "Transpose")
+    if turned is None or turned.attributes.get("perm") != [0, 2, 1, 3]:
+        return None
+    users = graph.users(turned.output)
+    at = {
+        int(index.item()): user
+        for user in users
+        if user.kind == "Gather"
+        and user.attributes.get("axis") == 3
+        and (index := graph.constant(user.inputs[1])) is not None
+        and index.shape == ()
+    }
+    return [at[0], at[1]] if len(users) == 2 and sorted(at) == [0, 1] else None
 
 
 def _fourier(window: Array) -> tuple[Array, Array]:
@@ -296,7 +305,7 @@ def _fourier(window: Array) -> tuple[Array, Array]:
 
 
 def _upsamplers(graph: OnnxGraph) -> Iterator[Replacement]:
-    """ConvTranspose of which two windows overlap: a product of matrices of this frame and the last."""
+    """ConvTranspose by twos: a product of matrices of each frame with the one before it."""
     for node in graph.nodes:
         if node.kind != "ConvTranspose" or len(node.inputs) != 3:
             continue
@@ -321,27 +330,24 @@ def _upsamplers(graph: OnnxGraph) -> Iterator[Replacement]:
 def _upsampler(graph: OnnxGraph, node: Node, weights: Array, bias: Array) -> list[Node]:
     width, channels, size = weights.shape
     stride, (left, right) = size // 2, node.attributes["pads"]
-    both = weights.transpose(2, 0, 1).reshape(2, stride, width, channels).transpose(0, 2, 1, 3)
-    names = [graph.new_name() for _ in range(9)]
+    halves = weights.transpose(2, 0, 1).reshape(2, stride, width, channels).transpose(0, 2, 1, 3)
+    matrix = graph.add_constant(halves.reshape(2 * width, stride * channels))
+    nodes: list[Node] = []
 
-    def constant(*numbers: int) -> str:
-        return graph.add_constant(np.array(numbers, np.int64))
+    def add(kind: str, *inputs: str, **attributes: Attribute) -> str:
+        nodes.append(Node(kind, list(inputs), [graph.new_name()], attributes))
+        return nodes[-1].output
 
-    first, one, end, time = constant(0), constant(1), constant(2**62), constant(1)
-    matrix = graph.add_constant(both.reshape(2 * width, stride * channels))
-    tiled = graph.add_constant(np.tile(bias, stride))
-    return [
-        Node("Transpose", [node.inputs[0]], [names[0]], {"perm": [0, 2, 1]}),
-        Node("Pad", [names[0], constant(0, 1, 0, 0, 1, 0)], [names[1]]),
-        Node("Slice", [names[1], one, end, time], [names[2]]),
-        Node("Slice", [names[1], first, constant(-1), time], [names[3]]),
-        Node("Concat", [names[2], names[3]], [names[4]], {"axis": 2}),
-        Node("MatMul", [names[4], matrix], [names[5]]),
-        Node("Add", [names[5], tiled], [names[6]]),
-        Node("Reshape", [names[6], constant(0, -1, channels)], [names[7]]),
-        Node("Slice", [names[7], constant(left), constant(-right), time], [names[8]]),
-        Node("Transpose", [names[8]], node.outputs, {"perm": [0, 2, 1]}),
-    ]
+    def sliced(value: str, start: int, end: int) -> str:
+        return add("Slice", value, *(graph.add_numbers(n) for n in (start, end, 1)))
+
+    frames = add("Transpose", node.inputs[0], perm=[0, 2, 1])
+    frames = add("Pad", frames, graph.add_numbers(0, 1, 0, 0, 1, 0))
+    pairs = add("Concat", sliced(frames, 1, 2**62), sliced(frames, 0, -1), axis=2)
+    product = add("Add", add("MatMul", pairs, matrix), graph.add_constant(np.tile(bias, stride)))
+    sound = add("Reshape", product, graph.add_numbers(0, -1, channels))
+    sound = sliced(sound, left, -right)
+    return [*nodes, Node("Transpose", [sound], node.outputs, {"perm": [0, 2, 1]})]
 
 
 PASSES = (_convolutions, _norms, _squares, _snakes, _spectra, _upsamplers)
