@@ -83,7 +83,7 @@ def test_a_bias_is_added_as_it_is_and_not_rounded():
     )
     scale = (feed["x"].max() - feed["x"].min()) / 255 * 0.01
     # The bias in the file is rounded down to a multiple of the scale.
-    assert -1e-6 < (after - before).min()
+    assert (after - before).min() > -1e-6
     assert (after - before).max() < scale * 1.01
 
 
