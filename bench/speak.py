@@ -8,9 +8,9 @@ all sound against the time that it took (real-time factor), medians over the tex
 that is not counted. `hearing`: each sentence is spoken through the clause cutter, heard by a
 recogniser, and compared: characters of Chinese, words of English. All numbers are of synthetic
 speech: they say whether it fits its text. `operators` takes Kokoro's network as it was released and
-as we compute it, in turns: seconds for a clause and for a sentence, loading and memory; with
-`hearing`, --released says how the released one is heard. `voices` does that voice by voice, `times` says how far
-the times of words are from those that the recogniser hears.
+as we compute it, in turns: seconds for a clause and for a sentence. With `hearing`, --released says
+how the released one is heard. `voices` does that voice by voice, `times` says how far the times of
+words are from those that the recogniser hears.
 """
 
 from __future__ import annotations
