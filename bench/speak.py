@@ -7,8 +7,10 @@
 all sound against the time that it took (real-time factor), medians over the texts, after one text
 that is not counted. `hearing`: each sentence is spoken through the clause cutter, heard by a
 recogniser, and compared: characters of Chinese, words of English. All numbers are of synthetic
-speech: they say whether it fits its text. `voices` does that voice by voice, `times` says how far
-the times of words are from those that the recogniser hears.
+speech: they say whether it fits its text. `operators` takes Kokoro's network as it was released and
+as we compute it, in turns: seconds for a clause and for a sentence. With `hearing`, --released says
+how the released one is heard. `voices` does that voice by voice, `times` says how far the times of
+words are from those that the recogniser hears.
 """
 
 from __future__ import annotations
@@ -26,22 +28,28 @@ import mooer
 from mooer.data.texts import read_texts
 from mooer.infer.verified import VerifiedVoicing, VerifyOptions
 from mooer.speak import Speaker, SpeakerVoicing, Voice, load_speaker, voicing_of
+from mooer.speak.kokoro import Kokoro
 from mooer.speak.numerals import read_numerals
+from mooer.store import fetch
 from mooer.text import character_tokens, word_tokens
 from mooer.text.edit import align
 
 _SENTENCES = 4  # of a text whose speed is measured
+_CLAUSE = "Sure, I can help."
+_SENTENCE = "Today we will talk about how machines learn to understand what people say to them."
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="+", choices=["speed", "hearing", "voices", "times"])
+    parser.add_argument("parts", nargs="+", choices=list(PARTS))
     parser.add_argument("--zh", type=Path, help="sentences, as `mooer data synth` reads them")
     parser.add_argument("--en", type=Path)
     parser.add_argument("--speakers", nargs="+", default=["kokoro-82m", "piper-joe", "espeak"])
     parser.add_argument("--sentences", type=int, default=20, help="of each language")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--recognizer", default="whisper-base")
+    parser.add_argument("--runs", type=int, default=9, help="of each text and network, in turns")
+    parser.add_argument("--released", action="store_true", help="hear Kokoro's released network")
     parser.add_argument("--takes", type=int, default=3, help="of verified speech")
     args = parser.parse_args()
     texts = {code: chosen(getattr(args, code), code, args.sentences) for code in ("zh", "en")}
@@ -61,7 +69,10 @@ def chosen(path: Path | None, language: str, num: int) -> list[str]:
 def rows(args: Any, texts: dict[str, list[str]], num_threads: int) -> Any:
     """Every speaker with every language that it has."""
     for name in args.speakers:
-        speaker = load_speaker(name, num_threads=num_threads)
+        if args.released and name == "kokoro-82m":
+            speaker = kokoro(num_threads, as_released=True)
+        else:
+            speaker = load_speaker(name, num_threads=num_threads)
         for language, sentences in texts.items():
             if language in speaker.languages:
                 yield name, speaker, language, sentences
@@ -84,6 +95,43 @@ def speed(args: Any, texts: dict[str, list[str]]) -> None:
 
     header = ("speaker", "language", "threads", "texts")
     table((*header, "first sound, s", "length of that clause, s", "real-time factor"), lines())
+
+
+def kokoro(num_threads: int, *, as_released: bool) -> Speaker:
+    return Kokoro(fetch("kokoro-82m"), num_threads=num_threads, as_released=as_released)
+
+
+def operators(args: Any, texts: dict[str, list[str]]) -> None:
+    """Medians of alternating runs; a line through both lengths says what is fixed."""
+    print(f"### Kokoro as released and as computed here, {args.runs} runs in turns: medians\n")
+    voice = Voice.parse("jf_nezumi")
+
+    def lines() -> Any:
+        for num_threads in args.threads:
+            both = [kokoro(num_threads, as_released=released) for released in (True, False)]
+            medians: list[list[float]] = [[], []]
+            lengths_s = []
+            for text in (_CLAUSE, _SENTENCE):
+                taken: list[list[float]] = [[], []]
+                for _ in range(args.runs + 1):
+                    for i, speaker in enumerate(both):
+                        began = time.perf_counter()
+                        samples = speaker.speak(text, "en", voice)
+                        taken[i].append(time.perf_counter() - began)
+                lengths_s.append(len(samples) / both[0].rate_hz)
+                for i in (0, 1):
+                    medians[i].append(statistics.median(taken[i][1:]))
+                ratio = medians[0][-1] / medians[1][-1]
+                seconds = (f"{medians[i][-1]:.2f}" for i in (0, 1))
+                yield num_threads, f"{lengths_s[-1]:.2f}", *seconds, f"{ratio:.2f}"
+            for name, (short_s, long_s) in zip(("released", "ours"), medians, strict=True):
+                slope = (long_s - short_s) / (lengths_s[1] - lengths_s[0])
+                fixed_s = short_s - slope * lengths_s[0]
+                formulas.append(f"{num_threads} threads, {name}: {fixed_s:.2f} s + {slope:.2f} t")
+
+    formulas: list[str] = []
+    table(("threads", "sound, s", "released, s", "ours, s", "ratio"), lines())
+    print("\nOf t seconds of sound:", "; ".join(formulas))
 
 
 def joined(sentences: list[str], language: str) -> list[str]:
@@ -205,7 +253,13 @@ def by_place(words: Any) -> Any:
             break
 
 
-PARTS = {"speed": speed, "hearing": hearing, "voices": voices, "times": times}
+PARTS = {
+    "speed": speed,
+    "operators": operators,
+    "hearing": hearing,
+    "voices": voices,
+    "times": times,
+}
 
 if __name__ == "__main__":
     main()

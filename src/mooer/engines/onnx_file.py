@@ -1,11 +1,9 @@
 """Write ONNX files (onnx.proto, IR 8, opset 17) with nothing but numpy.
 
-    graph = Graph()
-    x = graph.input("x", np.float32, ["B", 3])
-    graph.output(graph.op("MatMul", x, graph.constant(weight)), "y", np.float32, ["B", 5])
-    graph.write(path)
-
-A message of protobuf is a list of pieces, so that weights are never copied into one another.
+graph = Graph()
+x = graph.input("x", np.float32, ["B", 3])
+graph.output(graph.op("MatMul", x, graph.constant(weight)), "y", np.float32, ["B", 5])
+graph.write(path)
 """
 
 from __future__ import annotations
@@ -20,13 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from mooer.errors import ModelError
 from mooer.files import write_whole
+from mooer.protobuf import FOUR_BYTES, Pieces, key, message, number, size_of, text
 
 _TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
 _OPSETS = {"": 17, "com.microsoft": 1}  # the operators of onnxruntime, named with this prefix
 _IR = 8
 _MAX_BYTES = 2**31 - 1  # of one message of protobuf
 
-Pieces = list[bytes | memoryview]
 Attribute = float | str | Sequence[int]
 Shape = Sequence[int | str]  # a letter where the length is known at run time alone
 
@@ -43,23 +41,23 @@ class Graph:
 
     def input(self, name: str, dtype: DTypeLike, shape: Shape) -> str:
         """A value that is given at run time."""
-        self._inputs += _message(11, _value(name, dtype, shape))
+        self._inputs += message(11, _value(name, dtype, shape))
         return name
 
     def output(self, value: str, name: str, dtype: DTypeLike, shape: Shape) -> None:
         """Give out a value under this name."""
         self._node("Identity", [value], [name], {})
-        self._outputs += _message(12, _value(name, dtype, shape))
+        self._outputs += message(12, _value(name, dtype, shape))
 
     def constant(self, array: NDArray[Any]) -> str:
         """Numbers that lie in the file."""
         name = self._name("c")
         dims: Pieces = []
         for length in array.shape:
-            dims += _number(1, length)
-        body = dims + _number(2, _TYPES[array.dtype.name]) + _text(8, name)
-        body += _message(9, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data])
-        self._constants += _message(5, body)
+            dims += number(1, length)
+        body = dims + number(2, _TYPES[array.dtype.name]) + text(8, name)
+        body += message(9, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data])
+        self._constants += message(5, body)
         return name
 
     def op(self, kind: str, *values: str, **attributes: Attribute) -> str:
@@ -81,13 +79,13 @@ class Graph:
 
     def encode(self, notes: Mapping[str, str] | None = None, *, name: str = "the model") -> bytes:
         """What a file would hold, which onnxruntime opens as well; otherwise as `write`."""
-        graph = [*self._nodes, *_text(2, "mooer"), *self._constants, *self._inputs, *self._outputs]
-        model = [*_number(1, _IR), *_text(2, "mooer"), *_message(7, graph)]
+        graph = [*self._nodes, *text(2, "mooer"), *self._constants, *self._inputs, *self._outputs]
+        model = [*number(1, _IR), *text(2, "mooer"), *message(7, graph)]
         for domain, opset in _OPSETS.items():
-            model += _message(8, [*_text(1, domain), *_number(2, opset)])
-        for key, value in (notes or {}).items():
-            model += _message(14, [*_text(1, key), *_text(2, value)])
-        if (size := _size(model)) > _MAX_BYTES:
+            model += message(8, [*text(1, domain), *number(2, opset)])
+        for name_of_note, note in (notes or {}).items():
+            model += message(14, [*text(1, name_of_note), *text(2, note)])
+        if (size := size_of(model)) > _MAX_BYTES:
             raise ModelError(f"{name} would have {size} bytes, but an ONNX file holds {_MAX_BYTES}")
         return b"".join(model)
 
@@ -104,69 +102,34 @@ class Graph:
     ) -> None:
         body: Pieces = []
         for name in inputs:
-            body += _text(1, name)
+            body += text(1, name)
         for name in outputs:
-            body += _text(2, name)
+            body += text(2, name)
         domain, _, operator = kind.rpartition(".")
-        body += _text(4, operator)
+        body += text(4, operator)
         if domain:
-            body += _text(7, domain)
+            body += text(7, domain)
         for name, value in attributes.items():
-            body += _message(5, [*_text(1, name), *_attribute(value)])
-        self._nodes += _message(1, body)
+            body += message(5, [*text(1, name), *_attribute(value)])
+        self._nodes += message(1, body)
 
 
 def _attribute(value: Attribute) -> Pieces:
     if isinstance(value, str):
-        return [*_text(4, value), *_number(20, 3)]
+        return [*text(4, value), *number(20, 3)]
     if isinstance(value, int):
-        return [*_number(3, value), *_number(20, 2)]
+        return [*number(3, value), *number(20, 2)]
     if isinstance(value, float):
-        return [_key(2, 5) + struct.pack("<f", value), *_number(20, 1)]
+        return [key(2, FOUR_BYTES) + struct.pack("<f", value), *number(20, 1)]
     numbers: Pieces = []
     for one in value:
-        numbers += _number(8, one)
-    return [*numbers, *_number(20, 7)]
+        numbers += number(8, one)
+    return [*numbers, *number(20, 7)]
 
 
 def _value(name: str, dtype: DTypeLike, shape: Shape) -> Pieces:
     dims: Pieces = []
     for length in shape:
-        dims += _message(1, _text(2, length) if isinstance(length, str) else _number(1, length))
-    tensor = [*_number(1, _TYPES[np.dtype(dtype).name]), *_message(2, dims)]
-    return [*_text(1, name), *_message(2, _message(1, tensor))]
-
-
-def _message(number: int, body: Pieces) -> Pieces:
-    return [_key(number, 2) + _varint(_size(body)), *body]
-
-
-def _text(number: int, text: str) -> Pieces:
-    return _message(number, [text.encode()])
-
-
-def _number(number: int, value: int) -> Pieces:
-    return [_key(number, 0) + _varint(value)]
-
-
-def _key(number: int, wire: int) -> bytes:
-    return _varint(number << 3 | wire)
-
-
-def _varint(value: int) -> bytes:
-    """Groups of 7 bits, the lowest first; a negative number as its complement to 2^64.
-
-    >>> _varint(300).hex()
-    'ac02'
-    """
-    value &= 2**64 - 1
-    groups = bytearray()
-    while value > 127:
-        groups.append(value & 127 | 128)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
-
-
-def _size(pieces: Pieces) -> int:
-    return sum(len(piece) for piece in pieces)
+        dims += message(1, text(2, length) if isinstance(length, str) else number(1, length))
+    tensor = [*number(1, _TYPES[np.dtype(dtype).name]), *message(2, dims)]
+    return [*text(1, name), *message(2, message(1, tensor))]

@@ -38,11 +38,16 @@ class Kokoro:
     rate_hz = RATE_HZ
     languages = LANGUAGES
 
-    def __init__(self, folder: str | Path, *, num_threads: int = 1) -> None:
+    def __init__(
+        self, folder: str | Path, *, num_threads: int = 1, as_released: bool = False
+    ) -> None:
         folder = Path(folder)
         try:
             self._network = SpeakingNetwork(
-                folder / "model.onnx", num_threads=num_threads, durations=_DURATIONS
+                folder / "model.onnx",
+                num_threads=num_threads,
+                durations=_DURATIONS,
+                as_released=as_released,
             )
             self._vocabulary = _vocabulary(folder / "vocab.json")
             self._styles = _styles(folder)

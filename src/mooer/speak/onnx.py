@@ -15,6 +15,7 @@ import numpy as np
 
 from mooer.errors import DecodeError, ModelError, first_line
 from mooer.speak.base import Samples
+from mooer.speak.quick_graph import quicker
 
 logger = logging.getLogger(__name__)
 
@@ -22,34 +23,49 @@ _GRAPH, _OUTPUT, _NAME = 7, 12, 1  # fields of ModelProto, GraphProto, ValueInfo
 
 
 class SpeakingNetwork:
-    """An ONNX file whose first output is sound; `durations` names the tensor of frames."""
+    """An ONNX file whose first output is sound; `durations` names the tensor of frames.
 
-    def __init__(self, path: Path, *, num_threads: int, durations: str) -> None:
+    It is computed by quicker operators (`quick_graph`) unless `as_released`.
+    """
+
+    def __init__(
+        self, path: Path, *, num_threads: int, durations: str, as_released: bool = False
+    ) -> None:
+        self._num_threads = num_threads
+        try:
+            self._session, self._with_durations = self._opened(path, durations, as_released)
+        except Exception as error:  # onnxruntime has no base class of its own
+            raise ModelError(f"{path} is not a usable network: {first_line(error)}") from error
+
+    def _opened(self, path: Path, durations: str, as_released: bool) -> tuple[Any, bool]:
+        """The session, and whether it tells durations."""
+        data = path.read_bytes()
+        if not as_released:
+            try:
+                quick, num_rewritten = quicker(data, keep=durations)
+                if num_rewritten:
+                    return self._session_of(quick + _as_output(durations)), True
+            except Exception as error:  # as above
+                logger.warning("%s is used as it is, which is slow: %s", path, first_line(error))
+        try:
+            return self._session_of(data + _as_output(durations)), True
+        except Exception as error:  # as above
+            logger.warning(
+                "%s tells no lengths of its sounds (%s): times of words are estimates",
+                path,
+                first_line(error),
+            )
+        return self._session_of(data), False
+
+    def _session_of(self, data: bytes) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
+        options.intra_op_num_threads = self._num_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-
-        def load(file: Any) -> Any:
-            return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-        self._with_durations = True
-        try:
-            data = path.read_bytes()
-            try:
-                self._session = load(data + _as_output(durations))
-            except Exception as error:  # onnxruntime has no base class of its own
-                logger.warning(
-                    "%s tells no lengths of its sounds (%s): times of words are estimates",
-                    path,
-                    first_line(error),
-                )
-                self._with_durations = False
-                self._session = load(data)
-        except Exception as error:
-            raise ModelError(f"{path} is not a usable network: {first_line(error)}") from error
+        options.enable_mem_reuse = False  # planning it takes seconds, and nothing is gained
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def run(self, feed: dict[str, Any]) -> tuple[Samples, np.ndarray[Any, Any] | None]:
         """Samples [T], and frames [N] of each token or None. DecodeError if it fails."""

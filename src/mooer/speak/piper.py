@@ -54,7 +54,10 @@ class Piper:
             if settings["num_speakers"] != 1:
                 raise ValueError(f"it has {settings['num_speakers']} speakers, and one is known")
             self._network = SpeakingNetwork(
-                config.with_suffix(""), num_threads=num_threads, durations=_DURATIONS
+                config.with_suffix(""),
+                num_threads=num_threads,
+                durations=_DURATIONS,
+                as_released=True,  # no whole numbers in it, which are what gains
             )
         except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
             raise ModelError(
