@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mooer.agent.duplex import replay
 from mooer.agent.events import AnswerSound, AnswerText, Flush, Resumed
 from mooer.agent.jobs import VirtualJobs
 from mooer.agent.options import AgentOptions
 from mooer.agent.parts import Heard, Parts
-from mooer.agent.replay import replay
+from mooer.agent.playout import Playout
 from mooer.agent.session import Session
 from mooer.errors import AgentError, DecodeError
 from mooer.speak.spoken import Spoken, SpokenWord
@@ -198,20 +199,37 @@ class Stage:
             samples[start : start + len(sound)] = sound
         return samples
 
-    def play(self, *said, end_s=0.0, player=None, frame_s=0.02, max_tail_s=60.0):
-        replayed = replay(
-            self.session,
-            self.score(*said, end_s=end_s),
-            player=player,
-            frame_s=frame_s,
-            max_tail_s=max_tail_s,
-        )
+    def play(self, *said, end_s=0.0, playout=None, frame_s=0.02):
+        score = self.score(*said, end_s=end_s)
+        replayed = replay(self.session, score, playout, frame_s=frame_s)
         check(replayed.events)
         return Told(replayed.events, replayed.recording)
 
     def with_options(self, **changes):
         self.session.change(replace(self.session.options, **changes))
         return self
+
+
+class LatePlayout(Playout):
+    """A sound card that is slow: what comes while it plays nothing is heard `latency_s` later."""
+
+    def __init__(self, latency_s):
+        super().__init__(RATE)
+        self._latency = round(latency_s * RATE)
+        self._wait = 0
+
+    def take(self, event):
+        if isinstance(event, AnswerSound) and not self.is_playing:
+            self._wait = self._latency
+        elif isinstance(event, Resumed):
+            self._wait = 0
+        super().take(event)
+
+    def pull(self, num_samples):
+        waited = min(self._wait, num_samples) if self.is_playing else 0
+        self._wait -= waited
+        late = np.zeros(waited, np.float32)
+        return np.concatenate([late, super().pull(num_samples - waited)])
 
 
 class Told:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.agent.score import AGENT_RATE, AGENT_WORD_S, RATE, Stage
 
+from mooer.agent.duplex import replay
 from mooer.agent.events import (
     AnswerEnded,
     AnswerSound,
@@ -14,9 +15,9 @@ from mooer.agent.events import (
     Resumed,
     TurnEnded,
     UserStarted,
+    Volume,
 )
 from mooer.agent.options import AgentOptions
-from mooer.agent.replay import replay
 
 LONG = "One two three four five. Six seven eight nine ten. Eleven twelve thirteen."
 ANSWERS = {"count for me": LONG, "no stop it": "As you like."}
@@ -81,6 +82,32 @@ def test_with_the_policy_to_wait_a_back_channel_stops_nothing():
     assert told.one(Remembered).text == LONG
 
 
+def test_with_the_policy_to_duck_a_back_channel_softens_the_answer_and_stops_nothing():
+    stage = Stage(ANSWERS, options=AgentOptions(barge_in="duck"))
+    told = stage.play(COUNT, (3.0, "okay"))
+    assert told.one(BackChannel).text == "okay"
+    assert not told.all(Flush)
+    soft, loud = told.all(Volume)
+    assert soft.time_s - 3.0 < 0.15
+    assert (soft.gain_db, loud.gain_db) == (-12.0, 0.0)
+    agent = np.abs(told.recording[:, 1])
+    before, softened, after = (
+        agent[round(a * RATE) : round((a + 0.2) * RATE)].max()
+        for a in (2.7, soft.time_s + 0.1, loud.time_s + 0.1)
+    )
+    assert softened == pytest.approx(before * 10 ** (-12 / 20), rel=0.05)
+    assert after == pytest.approx(before, rel=0.05)
+    assert told.one(Remembered).text == LONG
+
+
+def test_with_the_policy_to_duck_longer_speech_stops_the_answer():
+    options = AgentOptions(barge_in="duck", words_s=9.0)
+    told = Stage(ANSWERS, options=options).play(COUNT, (3.0, "okay but listen to me for a while"))
+    assert told.one(Flush).time_s == pytest.approx(3.0 + 0.9, abs=0.1)
+    assert told.one(Volume).time_s - 3.0 < 0.15
+    assert not told.all(Remembered)[0].is_whole
+
+
 def test_a_quiet_back_channel_does_not_even_pause():
     stage = Stage(ANSWERS)
     samples = stage.score(COUNT, (3.0, "okay"))
@@ -124,6 +151,17 @@ def test_an_answer_does_not_stand_still_for_long_because_hearing_is_slow():
     told += stage.session.push(stage.score((0.5, "okay"), end_s=4.0))
     flush, resumed = (next(e for e in told if isinstance(e, kind)) for kind in (Flush, Resumed))
     assert resumed.time_s - flush.time_s == pytest.approx(1.5 + 0.12, abs=0.1)
+
+
+def test_words_that_are_heard_late_end_the_answer_all_the_same():
+    stage = Stage(ANSWERS)
+    told = stage.session.push(stage.score(COUNT, end_s=2.5))
+    told += stage.session.played(1, 2000)
+    stage.hear.takes_s = 2.5
+    told += stage.session.push(stage.score((0.5, "no stop it"), end_s=8.0))
+    names = [type(e).__name__ for e in told if isinstance(e, (Flush, Resumed, TurnEnded))]
+    assert names[1:4] == ["Flush", "Resumed", "Flush"]
+    assert [e.text for e in told if isinstance(e, TurnEnded)][1] == "no stop it"
 
 
 def test_an_answer_that_is_still_made_is_stopped():

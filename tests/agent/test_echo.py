@@ -8,7 +8,7 @@ from mooer.agent.answer import Answer, Round
 from mooer.agent.echo import BLOCK, EchoCanceller, EchoGuard
 from mooer.agent.events import AnswerSound, Flush
 from mooer.agent.options import AgentOptions
-from mooer.agent.replay import Player
+from mooer.agent.playout import Playout
 from mooer.speak.spoken import Spoken
 
 RATE = 16_000
@@ -101,16 +101,15 @@ def flushes(echo):
     stage = Stage({"count for me": text}, options=options)
     stage.words.heard = lambda samples: "count for me" if len(stage.hear.calls) < 2 else ""
     stage.voicing._spoken = noisy
-    player, events = Player(), []
+    playout, events = Playout(RATE), []
     past = np.zeros(1600, np.float32)
     question = stage.score((0.5, "count for me"), end_s=16.0)
     for start in range(0, len(question), 320):
         told = stage.session.push(question[start : start + 320] + 0.3 * past[:320])
         events += told
-        player.take(told)
-        player.play(0.02)
-        now = np.repeat(player.track[-1], RATE // player.rate_hz)
-        past = np.concatenate([past[len(now) :], now])
+        for event in told:
+            playout.take(event)
+        past = np.concatenate([past[320:], playout.pull(320)])
     assert any(isinstance(e, AnswerSound) for e in events)
     return len([e for e in events if isinstance(e, Flush)])
 

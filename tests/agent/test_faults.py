@@ -155,7 +155,7 @@ def test_a_closed_conversation_says_so():
         ({"vad_threshold": 2.0}, "probability"),
         ({"vad_threshold": 0.2}, "must not be above"),
         ({"hear_s": 0.5}, "must grow"),
-        ({"barge_in": "shout"}, "pause or wait"),
+        ({"barge_in": "shout"}, "pause, duck or wait"),
         ({"echo": "loud"}, "off, text or cancel"),
         ({"speed": float("nan")}, "speed"),
     ],

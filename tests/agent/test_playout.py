@@ -99,3 +99,17 @@ def test_one_thread_takes_while_another_pulls():
     thread.join(10)
     assert sum(pulled) == 5000
     assert playout.reports() == [(1, 5000)]
+
+
+def test_an_answer_that_ended_and_goes_on_after_a_flush_is_counted_to_its_last_sample():
+    playout = Playout(16_000)
+    playout.take(sound(1, 24_000))
+    playout.take(ended(1))
+    playout.pull(8000)
+    [(_, played)] = playout.reports()
+    playout.take(Flush(0.5, 1))
+    playout.take(sound(1, 4000, start=played))
+    playout.take(sound(1, 24_000 - played - 4000, start=played + 4000))
+    playout.pull(16_000)
+    assert playout.reports() == [(1, 24_000)]
+    assert not playout.is_playing

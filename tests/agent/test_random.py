@@ -2,11 +2,10 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.agent.score import Stage, check
+from tests.agent.score import LatePlayout, Stage, check
 
 from mooer.agent.events import AnswerSound, Flush, Remembered, Resumed, TurnEnded, TurnReopened
 from mooer.agent.options import AgentOptions
-from mooer.agent.replay import Player
 
 WORDS = ["what", "is", "it", "okay", "and", "stop", "to", "more"]
 said = st.lists(
@@ -32,7 +31,7 @@ def test_what_must_hold_holds(said, hear_s, first_s, latency_s, policy, speculat
     for gap_s, words in said:
         score.append((at, " ".join(words)))
         at += len(words) * 0.25 + gap_s
-    told = stage.play(*score, player=Player(latency_s=latency_s))
+    told = stage.play(*score, playout=LatePlayout(latency_s))
     check(told.events)
     turns = stage.session.turns
     # Memory is what the events told, in their order: turns that were not reopened, answers heard.

@@ -46,8 +46,7 @@ def test_a_pause_is_taken_by_who_cannot_wait(pause_s, taken):
 
 def test_an_interruption_is_measured_from_its_onset():
     found = outcome("interruption", TURN, over("interruption"), stop_s=0.1)
-    assert found.paused
-    assert not found.went_on
+    assert (found.paused, found.ended) == (False, True)
     assert found.stop_s == pytest.approx(0.1, abs=0.05)
     assert found.took_over  # it was answered
     assert found.latency_s == pytest.approx(0.7, abs=0.06)
@@ -55,16 +54,14 @@ def test_an_interruption_is_measured_from_its_onset():
 
 def test_who_does_not_stop_goes_on():
     found = outcome("back_channel", TURN, over("back_channel", 0.3), stop_s=None)
-    assert (found.paused, found.went_on, found.took_over) == (False, True, False)
+    assert (found.paused, found.ended, found.took_over) == (False, False, False)
     assert found.stop_s is None
 
 
-def test_who_resumes_paused_and_went_on():
+def test_who_resumes_has_paused():
     manners = {"stop_s": 0.1, "resume_s": 0.2}
     found = outcome("back_channel", TURN, over("back_channel", 0.3), **manners)
-    assert found.paused
-    assert found.went_on
-    assert not found.took_over
+    assert (found.paused, found.ended, found.took_over) == (True, False, False)
     assert found.pause_s == pytest.approx(0.2 + 0.2, abs=0.05)
 
 

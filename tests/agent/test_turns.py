@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.agent.score import Stage
+from tests.agent.score import LatePlayout, Stage
 
+from mooer.agent.duplex import replay
 from mooer.agent.events import (
     AnswerEnded,
     AnswerSound,
@@ -20,7 +21,6 @@ from mooer.agent.events import (
     Waterfall,
 )
 from mooer.agent.options import AgentOptions
-from mooer.agent.replay import Player, replay
 
 
 def test_a_question_is_answered():
@@ -96,7 +96,7 @@ def test_a_turn_that_goes_on_before_anything_was_played_is_reopened_with_all_its
 
 def test_sound_that_was_told_and_not_played_is_flushed_when_the_turn_goes_on():
     stage = Stage({"what is it": "It is a cat."})
-    told = stage.play((1.0, "what is it"), (2.45, "called"), player=Player(latency_s=0.6))
+    told = stage.play((1.0, "what is it"), (2.45, "called"), playout=LatePlayout(0.6))
     assert told.one(TurnReopened)
     void = told.all(AnswerStarted)[0].answer
     assert [e.answer for e in told.all(Flush)] == [void]

@@ -141,7 +141,7 @@ def test_all_kinds_are_played_and_scored(opened, speaker, tmp_path, capsys):
     assert len(opened.sessions) == 7  # each its own
     assert all(session.is_closed for session in opened.sessions)
     kept = tmp_path / "out" / "runs" / "en-interruption-0"
-    assert json.loads((kept / "outcome.json").read_text())["paused"] is True
+    assert json.loads((kept / "outcome.json").read_text())["ended"] is True
     with wave.open(str(kept / "conversation.wav")) as file:
         assert file.getnchannels() == 2
     for name in ("bench.png", "waterfall.png"):

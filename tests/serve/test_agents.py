@@ -16,6 +16,7 @@ from tests.serve.stand import Models, running, until
 from mooer.agent.mind import ToolCall
 from mooer.agent.options import AgentOptions
 from mooer.agent.persona import Persona
+from mooer.agent.policy import PolicyOptions
 from mooer.errors import ConfigError
 from mooer.serve.agents import AgentEngine, AgentTalk, Senses, _mind
 from mooer.serve.conversation_session import ConversationSession
@@ -53,6 +54,13 @@ class AlwaysOver:
 
     def complete(self, samples):
         return 0.9
+
+
+class NeverOver:
+    """A turn model that waits for the longest silence."""
+
+    def complete(self, samples):
+        return 0.0
 
 
 class Talk:
@@ -336,3 +344,26 @@ def test_a_mind_behind_an_address_needs_a_model():
         Settings(mind="http://localhost:1/v1", mind_model="qwen3"),
     ):
         assert _mind(settings, 1)().hears is False
+
+
+def test_the_agent_says_mm_hm_while_a_caller_speaks_long():
+    """It is a response of its own, with sound, beside the turn of the caller, and is forgotten."""
+    mind, models = ScriptedMind(), Models()
+    policy = PolicyOptions(
+        back_channels=True, back_channel_after_s=3.8, back_channel_words={"en": ("I see.",)}
+    )
+    senses = Senses(LoudnessVad(), NeverOver())
+    models.agent = AgentEngine(Persona("Be kind.", policy=policy), Thinking(mind), senses)
+    with running(models) as live, Talk(live.url) as talk:
+        talk.sound((0.5, 0), (4.0, 0.4), (0.8, 0))
+        murmur = talk.events("response.done")
+        assert said(murmur) == "I see."
+        assert sound_of(murmur)
+        assert not [e for e in murmur if e["type"] == "input_audio_buffer.speech_stopped"]
+        talk.sound((1.0, 0.4), (1.7, 0))
+        answer = talk.events("response.done")
+        assert said(answer).startswith("You said: four")
+        assert sum(e["type"] == HEARD for e in answer) == 1
+        talk.say("And?")
+        talk.events("response.done")
+        assert "I see." not in str(mind.last)

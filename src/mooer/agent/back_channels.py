@@ -15,17 +15,17 @@ _ENGLISH = (
 _CHINESE = (
     "嗯 恩 唔 呃 哦 噢 喔 啊 哎 诶 欸 哈 呵 哇 对 对对 是 是的 是啊 对啊 对的 好 好的 好吧 好呀 行 "
     "行的 可以 没错 明白 明白了 懂了 知道了 了解 这样 这样啊 原来如此 原来是这样 真的 真的吗 不错 "
-    "当然 确实 继续 你说 嗯哼"
+    "当然 确实 继续 你说 嗯哼 呀 吧 嘛 啦"
 )
 BACK_CHANNELS = tuple(_ENGLISH.split() + _CHINESE.split())
-# What is meant to stop the speaker, however short it is.
+# What is meant to stop the speaker, however short it is, and how 停 is heard: 听.
 _ENGLISH_ORDERS = (
-    "stop wait no nope hold pause quiet enough hey hello excuse sorry pardon but what why who when "
-    "where how which repeat again cancel skip help shut"
+    "stop wait no nope hold pause quiet enough hi hey hello excuse sorry pardon but what why who "
+    "when where how which repeat again cancel skip next tell help shut"
 )
 _CHINESE_ORDERS = (
-    "停 等 不 别 慢 喂 错 闭嘴 住口 安静 够了 打住 什么 为什么 谁 哪 怎么 啥 几 可是 但是 再说 "
-    "重复 取消 跳过"
+    "停 听 等 不 别 慢 换 喂 错 闭嘴 住口 安静 够了 打住 打断 什么 为什么 谁 哪 怎么 啥 几 可是 "
+    "但是 再说 重复 取消 跳过 下一"
 )
 INTERRUPTIONS = tuple(_ENGLISH_ORDERS.split() + _CHINESE_ORDERS.split())
 

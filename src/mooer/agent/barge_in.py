@@ -1,7 +1,8 @@
 """The user speaks while an answer is played: an interruption, a back-channel, or an echo?
 
 Nobody can tell "right" from "right, but …" by its first 150 ms. With the policy "pause" the sound
-is stopped at once all the same, and goes on from that sample if the words were none to stop for.
+is stopped at once all the same, and goes on from that sample if the words were none to stop for;
+with "duck" it is only softened until the speech is longer than back-channels are.
 What is much quieter than the user's own turns, as most back-channels are, stops nothing until its
 words are known; with the policy "wait" nothing does.
 """
@@ -15,7 +16,7 @@ from functools import partial
 from mooer.agent.answering import Answering
 from mooer.agent.back_channels import is_back_channel, is_echo, is_order, num_tokens
 from mooer.agent.context import Context, Task
-from mooer.agent.events import BackChannel
+from mooer.agent.events import BackChannel, Volume
 from mooer.agent.jobs import Tell, Work
 from mooer.agent.parts import Heard, Parts, Samples
 from mooer.agent.tape import Tape
@@ -45,6 +46,7 @@ class BargeIn:
         self._task: Task | None = None
         self._num_heard = 0  # frames of speech that were heard, or are being heard
         self._is_sure = False
+        self._softened: int | None = None  # an answer
         self.language: str | None = None  # of the user's last turn
         self._level: float | None = None  # mean power of the user's turns
 
@@ -67,9 +69,12 @@ class BargeIn:
         options, speech_s = self._context.options, turn.num_speech * FRAME_S
         by_words = self.is_by_words(turn)
         if not by_words and self._answering.current is not None:
+            if options.barge_in == "pause" or speech_s >= options.duck_s:
+                if speech_s >= options.interrupt_s:
+                    self._answering.pause()
+                return speech_s >= options.surely_s
             if speech_s >= options.interrupt_s:
-                self._answering.pause()
-            return speech_s >= options.surely_s
+                self._soften(self._answering.current.number)
         new_s = (turn.num_speech - self._num_heard) * FRAME_S
         if self._task is None and new_s >= options.words_s:
             self._num_heard = turn.num_speech
@@ -98,7 +103,7 @@ class BargeIn:
             return False
         if options.echo != "off" and answer and is_echo(text, answer.spoken_around()):
             return False
-        # One or two words in half a second are seldom heard right, and mostly assent.
+        # A few words in half a second are seldom heard right, and mostly assent.
         is_brief = turn.num_speech * FRAME_S <= options.brief_s
         if is_brief and num_tokens(text) <= options.brief_words:
             return is_order(text, options.interruptions)
@@ -109,7 +114,20 @@ class BargeIn:
         self.end()
         if is_back_channel(text, self._context.options.back_channels):
             self._context.tell(BackChannel(self._context.time_s, text))
+        self.go_on()
+
+    def go_on(self) -> None:
+        """What stands still or is softened is as it was."""
+        if self._softened is not None:
+            self._context.tell(Volume(self._context.time_s, self._softened, 0.0))
+            self._softened = None
         self._answering.resume()
+
+    def _soften(self, answer: int) -> None:
+        if self._softened != answer:
+            self._softened = answer
+            db = self._context.options.duck_db
+            self._context.tell(Volume(self._context.time_s, answer, -db))
 
     def end(self) -> None:
         """The overlap is judged."""

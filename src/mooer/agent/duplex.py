@@ -14,10 +14,12 @@ import numpy as np
 
 from mooer.agent.events import Event, Samples
 from mooer.agent.playout import Playout
+from mooer.errors import ConfigError
 
 RATE_HZ = 16_000
 FRAME_S = 0.02
 _PATIENCE_S = 10.0
+_SETTLED_S = 2.5  # of quiet behind a recording: nothing more is to come
 _MAX_TAIL_S = 60.0
 
 
@@ -84,6 +86,31 @@ def converse(
 def _take(playout: Playout, events: Iterable[Event]) -> None:
     for event in events:
         playout.take(event)
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """What a replay gave."""
+
+    events: tuple[Event, ...]
+    recording: Samples  # [T, 2] at 16 kHz: the user, and the agent as it was played
+
+
+def replay(
+    session: Pushed, samples: Samples, playout: Playout | None = None, *, frame_s: float = FRAME_S
+) -> Replayed:
+    """Push a recording [T] at 16 kHz through a session by frames, and play what it answers.
+
+    Behind the recording comes silence, until nothing more is said, made or played. With
+    `VirtualJobs` it takes as long as the models do; the session stays open. ConfigError for frames
+    of no length.
+    """
+    if frame_s <= 0:
+        raise ConfigError(f"frames must be longer than 0 s, not {frame_s} s")
+    user = Recorded([samples], tail_s=_SETTLED_S, is_quiet=lambda: session.is_quiet)
+    frames = list(converse(session, user, playout, frame_s=frame_s))
+    sides = [np.concatenate([f.user for f in frames]), np.concatenate([f.agent for f in frames])]
+    return Replayed(tuple(event for f in frames for event in f.events), np.stack(sides, axis=1))
 
 
 class Recorded:

@@ -118,6 +118,15 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """Play an answer at this level from now on: softer while it is not known who interrupts."""
+
+    time_s: float
+    answer: int
+    gain_db: float  # beside what it was made at
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """The interruption was none: the answer goes on from the sample where it stopped."""
 
@@ -201,6 +210,7 @@ Event = (
     | AnswerSound
     | AnswerEnded
     | Flush
+    | Volume
     | Resumed
     | Remembered
     | ToolCalled

@@ -11,7 +11,7 @@ from mooer.agent.mind import Tool
 from mooer.agent.policy import PolicyOptions
 from mooer.errors import ConfigError
 
-BargeIn = Literal["pause", "wait"]
+BargeIn = Literal["pause", "duck", "wait"]
 Echo = Literal["off", "text", "cancel"]
 
 _MAY_BE_ZERO = {
@@ -71,14 +71,16 @@ class AgentOptions:
 
     # What interrupts an answer
     interrupt_response: bool = True  # False: answers are heard out, then the user's turn counts
-    barge_in: BargeIn = "pause"  # stop the sound at once, or decide by the words first
-    interrupt_s: float = 0.09  # speech of the user that stops the sound ("pause")
+    barge_in: BargeIn = "pause"  # stop the sound at once, soften it, or decide by the words first
+    interrupt_s: float = 0.09  # speech of the user that stops the sound ("pause"), or softens it
+    duck_db: float = 12.0  # by how much ("duck")
+    duck_s: float = 0.9  # speech that stops it then, whatever it says
     soft_db: float = 10.0  # quieter than the user's turns by so much: decided by its words
     surely_s: float = 1.2  # speech so long is an interruption, whatever it says ("pause")
     brief_s: float = 0.8  # speech that is no longer, and has no more than so many words, …
-    brief_words: int = 2  # … interrupts only by words of `interruptions`
+    brief_words: int = 3  # … interrupts only by words of `interruptions`
     words_s: float = 0.4  # of new speech before its words are looked at again ("wait")
-    false_interruption_s: float = 1.5  # silence after which a stopped answer goes on in any case
+    false_interruption_s: float = 1.5  # silence after which it goes on, and is stopped by words
     back_channels: tuple[str, ...] = field(default=BACK_CHANNELS, repr=False)
     interruptions: tuple[str, ...] = field(default=INTERRUPTIONS, repr=False)
     echo: Echo = "off"  # the agent's own voice in the microphone
@@ -110,7 +112,7 @@ class AgentOptions:
                 "silences must grow: hear_s <= end_s <= max_silence_s, not "
                 f"{self.hear_s:g}, {self.end_s:g} and {self.max_silence_s:g}"
             )
-        if self.barge_in not in ("pause", "wait"):
-            raise ConfigError(f"barge_in is pause or wait, not {self.barge_in!r}")
+        if self.barge_in not in ("pause", "duck", "wait"):
+            raise ConfigError(f"barge_in is pause, duck or wait, not {self.barge_in!r}")
         if self.echo not in ("off", "text", "cancel"):
             raise ConfigError(f"echo is off, text or cancel, not {self.echo!r}")

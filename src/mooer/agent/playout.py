@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mooer.agent.events import AnswerEnded, AnswerSound, Event, Flush, Samples
+from mooer.agent.events import AnswerEnded, AnswerSound, Event, Flush, Samples, Volume
 from mooer.audio.resample import Resampler
 
 _MAX_STRETCHES = 100_000
+_FADE_S = 0.01  # in which the volume changes: at once it would click
 
 
 @dataclass(slots=True)
@@ -60,9 +61,12 @@ class Playout:
         self._lock = threading.Lock()
         self._queue: deque[_Piece] = deque()
         self._incoming: dict[int, _Incoming] = {}
+        self._lengths: dict[int, int] = {}  # of answers that ended: they may go on after a flush
         self._played: dict[int, int] = {}  # samples of an answer, at its own rate
         self._told: dict[int, int] = {}
         self._num_pulled = 0
+        self._volume: tuple[int, float] | None = None  # an answer, and its factor
+        self._factor = 1.0  # of what was played last
 
     @property
     def is_playing(self) -> bool:
@@ -81,10 +85,14 @@ class Playout:
             if isinstance(event, AnswerSound):
                 self._add(event)
             elif isinstance(event, AnswerEnded):
+                if coming := self._incoming.get(event.answer):
+                    self._lengths[event.answer] = coming.expected
                 self._end(event.answer)
             elif isinstance(event, Flush):
                 self._queue = deque(one for one in self._queue if one.answer != event.answer)
                 self._incoming.pop(event.answer, None)
+            elif isinstance(event, Volume):
+                self._volume = event.answer, 10 ** (event.gain_db / 20)
 
     def pull(self, num_samples: int) -> Samples:
         """The next samples [num_samples] at the rate of the output; silence if there are none."""
@@ -94,7 +102,7 @@ class Playout:
             while self._queue and filled < num_samples:
                 piece = self._queue[0]
                 part = piece.samples[: num_samples - filled]
-                out[filled : filled + len(part)] = part
+                out[filled : filled + len(part)] = self._at_volume(piece.answer, part)
                 self._count(piece, len(part), self._num_pulled + filled)
                 filled += len(part)
                 if not len(piece.samples):
@@ -112,6 +120,16 @@ class Playout:
             self._told = dict(self._played)
         return found
 
+    def _at_volume(self, answer: int, samples: Samples) -> Samples:
+        wanted = self._volume[1] if self._volume and self._volume[0] == answer else 1.0
+        if wanted == self._factor == 1.0:
+            return samples
+        num = min(len(samples), round(_FADE_S * self.rate_hz))
+        factors = np.full(len(samples), wanted, np.float32)
+        factors[:num] = np.linspace(self._factor, wanted, num)
+        self._factor = wanted
+        return samples * factors
+
     def _add(self, event: AnswerSound) -> None:
         coming = self._incoming.get(event.answer)
         if coming is None or coming.expected != event.start_sample:
@@ -122,6 +140,8 @@ class Playout:
             self._incoming[event.answer] = coming
         coming.expected += len(event.samples)
         self._enqueue(event.answer, coming, coming.resampler.push(event.samples))
+        if coming.expected == self._lengths.get(event.answer):
+            self._end(event.answer)
 
     def _end(self, answer: int) -> None:
         """The rest of what was resampled; with it all that came of the answer is played."""

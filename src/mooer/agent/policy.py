@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 BACK_CHANNELS = {
     "zh": ("嗯。", "嗯嗯。", "对。", "这样啊。"),
-    "en": ("Mm-hm.", "I see.", "Right.", "Okay."),
+    "en": ("Uh-huh.", "I see.", "Right.", "Okay."),
 }
 
 

@@ -7,7 +7,8 @@
   not to. Any audible sound counts, which is stricter than Full-Duplex-Bench (1 s or 4 words).
 - latency: from the true end of the user's speech to the first audible sound of the answer.
 - stop: from the true onset of the user's speech to the last sound of the answer it interrupts.
-- paused, went on: whether the answer was silent at all, and whether it was continued.
+- paused: the answer was silent for a while, and then went on from the very sample.
+- ended: it was not continued.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class Outcome:
     cut_in: bool = False  # spoke before the user's sentence had ended
     latency_s: float | None = None
     stop_s: float | None = None
-    paused: bool = False
-    went_on: bool = False
+    paused: bool = False  # the answer was silent, and went on
+    ended: bool = False  # it did not go on
     pause_s: float | None = None  # how long it was silent before it went on
 
 
@@ -129,15 +130,15 @@ def _overlap(run: Run, base: Outcome, start_s: float, end_s: float) -> Outcome:
     latency_s = None if first_s is None or not len(first_s) else float(first_s[0] - end_s)
     found: dict[str, Any] = {"took_over": next_s is not None, "latency_s": latency_s}
     if not flushed:
-        return _changed(base, **found, went_on=True)
+        return _changed(base, **found)
     stop_s = max(one.end_s for one in ours if one.start_s < flushed[0])
     again_s = next((one.start_s for one in ours if one.start_s > stop_s + _EPS_S), None)
     return _changed(
         base,
         **found,
-        paused=True,
         stop_s=stop_s - start_s,
-        went_on=again_s is not None,
+        paused=again_s is not None,
+        ended=again_s is None,
         pause_s=None if again_s is None else again_s - stop_s,
     )
 
@@ -171,7 +172,8 @@ HEADER = (
     "stop, s (50 / 95 %)",
     f"stopped in {STOP_BAR_S:g} s, %",
     "paused, %",
-    "went on, %",
+    "pause, s (50 / 95 %)",
+    "ended, %",
 )
 
 
@@ -194,7 +196,7 @@ def summary(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
             stopped = [o.stop_s is not None and o.stop_s <= STOP_BAR_S for o in tested]
             row["stopped_in_time_rate"] = _rate(stopped)
             row["paused_rate"] = _rate([o.paused for o in tested])
-            row["went_on_rate"] = _rate([o.went_on for o in tested])
+            row["ended_rate"] = _rate([o.ended for o in tested])
             row["pause_s"] = percentiles([o.pause_s for o in tested if o.pause_s is not None])
         else:
             row["cut_in_rate"] = _rate([o.cut_in for o in tested])
@@ -226,7 +228,8 @@ def table_rows(outcomes: Iterable[Outcome]) -> list[list[str]]:
             seconds(row.get("stop_s", {})),
             percent(row.get("stopped_in_time_rate") if row["kind"] == "interruption" else None),
             percent(row.get("paused_rate")),
-            percent(row.get("went_on_rate")),
+            seconds(row.get("pause_s", {})),
+            percent(row.get("ended_rate")),
         ]
         for row in summary(outcomes)
     ]

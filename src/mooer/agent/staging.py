@@ -40,7 +40,7 @@ REQUESTS = {
     ),
 }
 BACK_CHANNELS = {
-    "en": ("Uh-huh.", "Yeah.", "Right.", "Okay.", "I see.", "Mm-hmm."),
+    "en": ("Uh-huh.", "Yeah.", "Right.", "Okay.", "I see.", "Sure."),
     "zh": ("嗯。", "嗯嗯。", "对。", "好的。", "是的。", "哦。"),
 }
 _FRAME = 160  # 10 ms

@@ -151,7 +151,7 @@ class TurnTaking:
             self._dictation.frame(turn, self.tape)
         self._maybe_ask(turn)
         if turn.is_overlap and silence_s >= options.false_interruption_s:
-            self._dismiss("")
+            self._barge_in.go_on()  # hearing is late, and may yet find an interruption
         self._decide()
 
     def _forget(self) -> None:
@@ -369,7 +369,7 @@ class TurnTaking:
         was_overlap = self.turn is not None and self.turn.is_overlap
         self._drop()
         if was_overlap:
-            self._answering.resume()
+            self._barge_in.go_on()
         self._next_start = self.tape.end
 
     def count_turn(self) -> int:

@@ -162,7 +162,10 @@ def bench(
     ] = "reciter",
     speaker: SpeakerName = "kokoro-82m",
     barge_in: Annotated[
-        str, typer.Option(help="pause: stop at once, and go on if it was none; wait: for words.")
+        str,
+        typer.Option(
+            help="pause: stop at once, and go on if it was none; duck: soften; wait: for words."
+        ),
     ] = "pause",
     keep: Annotated[bool, typer.Option("--keep", help="Keep the sound of every run.")] = False,
     seed: Annotated[int, typer.Option(help="Of delays, pauses and rooms.")] = 0,
