@@ -18,6 +18,7 @@ from mooer.errors import ModelError
 from mooer.speak.base import Voice
 from mooer.speak.load import load_speaker
 from mooer.speak.spoken import Voicing
+from mooer.speak.clauses import SOON
 from mooer.speak.voicing import voicing_of
 from mooer.store import fetch
 
@@ -94,4 +95,4 @@ def open_voicing(options: PartsOptions, num_threads: int) -> Voicing:
     """What speaks."""
     speaker = load_speaker(options.speaker, num_threads=num_threads, key=options.key)
     voice = Voice.parse(options.voice) if options.voice else None
-    return voicing_of(speaker, voice)
+    return voicing_of(speaker, voice, clauses=SOON)
