@@ -16,9 +16,9 @@ from mooer.engines.smart_turn import SmartTurn
 from mooer.engines.whisper import Whisper
 from mooer.errors import ModelError
 from mooer.speak.base import Voice
+from mooer.speak.clauses import SOON
 from mooer.speak.load import load_speaker
 from mooer.speak.spoken import Voicing
-from mooer.speak.clauses import SOON
 from mooer.speak.voicing import voicing_of
 from mooer.store import fetch
 

@@ -15,23 +15,143 @@ from mooer.text import CJK
 _WORD = re.compile(rf"[^\s{CJK}]+")
 # A phrase begins with one of these: a conjunction, a preposition, what follows a subject.
 _BEGINS = frozenset(
-    (
-        "and or but so because since that which who whom whose where when while if unless until "
-        "though although than as in on at for from with without by about into onto over under "
-        "between through during after before to is are was were am will would can could should "
-        "may might must has have had does did do isn't aren't wasn't can't cannot won't don't"
-    ).split()
+    [
+        "and",
+        "or",
+        "but",
+        "so",
+        "because",
+        "since",
+        "that",
+        "which",
+        "who",
+        "whom",
+        "whose",
+        "where",
+        "when",
+        "while",
+        "if",
+        "unless",
+        "until",
+        "though",
+        "although",
+        "than",
+        "as",
+        "in",
+        "on",
+        "at",
+        "for",
+        "from",
+        "with",
+        "without",
+        "by",
+        "about",
+        "into",
+        "onto",
+        "over",
+        "under",
+        "between",
+        "through",
+        "during",
+        "after",
+        "before",
+        "to",
+        "is",
+        "are",
+        "was",
+        "were",
+        "am",
+        "will",
+        "would",
+        "can",
+        "could",
+        "should",
+        "may",
+        "might",
+        "must",
+        "has",
+        "have",
+        "had",
+        "does",
+        "did",
+        "do",
+        "isn't",
+        "aren't",
+        "wasn't",
+        "can't",
+        "cannot",
+        "won't",
+        "don't",
+    ]
 )
 # What belongs to the word behind it.
 _LEADS = frozenset(
-    (
-        "a an the my your his her its our their this these those very too some any no not every "
-        "each of to in on at for from with by as and or but if is are was were be been i you he "
-        "she it we they i'm it's he's she's you're we're they're mr mrs ms dr st mt"
-    ).split()
+    [
+        "a",
+        "an",
+        "the",
+        "my",
+        "your",
+        "his",
+        "her",
+        "its",
+        "our",
+        "their",
+        "this",
+        "these",
+        "those",
+        "very",
+        "too",
+        "some",
+        "any",
+        "no",
+        "not",
+        "every",
+        "each",
+        "of",
+        "to",
+        "in",
+        "on",
+        "at",
+        "for",
+        "from",
+        "with",
+        "by",
+        "as",
+        "and",
+        "or",
+        "but",
+        "if",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "i",
+        "you",
+        "he",
+        "she",
+        "it",
+        "we",
+        "they",
+        "i'm",
+        "it's",
+        "he's",
+        "she's",
+        "you're",
+        "we're",
+        "they're",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "st",
+        "mt",
+    ]
 )
 # … and to the word before it.
-_TRAILS = frozenset("of ago too either please".split())
+_TRAILS = frozenset(["of", "ago", "too", "either", "please"])
 # What phrases begin with in Chinese, with what makes of such a character a part of another word.
 _CHINESE = re.compile(
     "但是?|不过|因为|所以|如果|虽然|然后|而且|并且|以及|或者?|为了|通过|位于|属于|包括|可以|应该|"
@@ -67,9 +187,9 @@ def gaps(text: str) -> Iterator[Gap]:
 def _english(text: str) -> Iterator[Gap]:
     before = None
     for word in _WORD.finditer(text):
-        if before and before.end() < word.start() and _may_part(before[0], word[0]):
-            if text[before.end() : word.start()].isspace():
-                yield Gap(word.start(), _bare(word[0]) in _BEGINS)
+        is_next = before is not None and text[before.end() : word.start()].isspace()
+        if before is not None and is_next and _may_part(before[0], word[0]):
+            yield Gap(word.start(), _bare(word[0]) in _BEGINS)
         before = word
 
 

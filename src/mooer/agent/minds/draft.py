@@ -14,7 +14,7 @@ from mooer.agent.mind import ToolCall
 from mooer.speak.clauses import SOON, ClauseCutter
 from mooer.tasks.prompts import Message
 
-_HALTS = 3  # clauses; later ones are spoken while the ones before play, and there is time
+_HALTS = 8  # clauses; later ones are spoken while the ones before play, and there is time
 
 
 class Chats(Protocol):
