@@ -160,9 +160,9 @@ class ClauseCutter:
     def _too_long(self, end: int) -> int:
         """Where a clause that has grown beyond all measure by `end` is cut; 0 if it has not."""
         most, phrase = self._options.most, self._options.phrase(self._num_cut)
-        if phrase < most and end >= (phrase + _AHEAD) / 2:
-            if cut := self._phrase_end(end, phrase):
-                return cut
+        is_long = phrase < most and end >= (phrase + _AHEAD) / 2
+        if is_long and (cut := self._phrase_end(end, phrase)):
+            return cut
         if end < most / 2:  # a character counts 4/3 at most
             return 0
         cut = _crossing(self._held[:end], most)

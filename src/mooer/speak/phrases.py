@@ -14,150 +14,27 @@ from mooer.text import CJK
 
 _WORD = re.compile(rf"[^\s{CJK}]+")
 # A phrase begins with one of these: a conjunction, a preposition, what follows a subject.
-_BEGINS = frozenset(
-    [
-        "and",
-        "or",
-        "but",
-        "so",
-        "because",
-        "since",
-        "that",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "where",
-        "when",
-        "while",
-        "if",
-        "unless",
-        "until",
-        "though",
-        "although",
-        "than",
-        "as",
-        "in",
-        "on",
-        "at",
-        "for",
-        "from",
-        "with",
-        "without",
-        "by",
-        "about",
-        "into",
-        "onto",
-        "over",
-        "under",
-        "between",
-        "through",
-        "during",
-        "after",
-        "before",
-        "to",
-        "is",
-        "are",
-        "was",
-        "were",
-        "am",
-        "will",
-        "would",
-        "can",
-        "could",
-        "should",
-        "may",
-        "might",
-        "must",
-        "has",
-        "have",
-        "had",
-        "does",
-        "did",
-        "do",
-        "isn't",
-        "aren't",
-        "wasn't",
-        "can't",
-        "cannot",
-        "won't",
-        "don't",
-    ]
+_BEGIN_WORDS = (
+    "and or but so because since that which who whom whose where when while if unless until "
+    "though although than as in on at for from with without by about into onto over under "
+    "between through during after before to is are was were am will would can could should "
+    "may might must has have had does did do isn't aren't wasn't can't cannot won't don't"
 )
 # What belongs to the word behind it.
-_LEADS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "my",
-        "your",
-        "his",
-        "her",
-        "its",
-        "our",
-        "their",
-        "this",
-        "these",
-        "those",
-        "very",
-        "too",
-        "some",
-        "any",
-        "no",
-        "not",
-        "every",
-        "each",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "for",
-        "from",
-        "with",
-        "by",
-        "as",
-        "and",
-        "or",
-        "but",
-        "if",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "i",
-        "you",
-        "he",
-        "she",
-        "it",
-        "we",
-        "they",
-        "i'm",
-        "it's",
-        "he's",
-        "she's",
-        "you're",
-        "we're",
-        "they're",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "st",
-        "mt",
-    ]
+_LEAD_WORDS = (
+    "a an the my your his her its our their this these those very too some any no not every "
+    "each of to in on at for from with by as and or but if is are was were be been i you he "
+    "she it we they i'm it's he's she's you're we're they're mr mrs ms dr st mt"
 )
+_BEGINS, _LEADS = frozenset(_BEGIN_WORDS.split()), frozenset(_LEAD_WORDS.split())
 # … and to the word before it.
-_TRAILS = frozenset(["of", "ago", "too", "either", "please"])
+_TRAILS = frozenset(("of", "ago", "too", "either", "please"))
 # What phrases begin with in Chinese, with what makes of such a character a part of another word.
 _CHINESE = re.compile(
     "但是?|不过|因为|所以|如果|虽然|然后|而且|并且|以及|或者?|为了|通过|位于|属于|包括|可以|应该|"
     "需要|必须|非常|比较|特别|没有|正在|已经|一直|不能|不会|不是|就是|也是|都是|还是|而是|只是|总是|"
     "(?<![可于要])是|(?<![现存所实内潜外自好])在(?!于)|(?<![温平总共缓柔随])和(?![平谐睦解气尚蔼])|"
-    "(?<!参)与|(?<!成)就(?![业职])|也(?!许)|(?<!归)还|很|(?<!一)把(?![握手])|被(?!子)|"
+    "(?<!参)与|(?<!成)就(?![业职])|也(?!许)|(?<!归)还|很(?!多)|(?<!一)把(?![握手])|被(?!子)|"
     "(?<![自服])从(?![事来此])|让"
 )
 _CHINESE_LEADS = frozenset("的一两三几这那每第很不没最更再又我你他她它您们")
