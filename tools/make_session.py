@@ -1,9 +1,9 @@
 """Hold the conversation of docs/session/ again, and write what came of it there.
 
-    python tools/make_session.py            # waits are those of this machine, if it does nothing else
-    python tools/make_session.py --cpu      # on a busy one: seconds of one core
+    python tools/make_session.py          # waits are those of this machine: run nothing beside it
+    python tools/make_session.py --cpu    # on a busy one: seconds of one core
 
-The user is spoken by Kokoro, in other voices than the agent's, and waits until each answer is over.
+The user is spoken by Kokoro, in another voice than the agent's, and waits until an answer is over.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from mooer.audio.resample import Resampler
 from mooer.cli.agent_parts import Wanted, open_agent
 from mooer.speak import Voice, load_speaker, voicing_of
 
+VOICE = "jm_kumo"  # the user's
 QUESTIONS = (
-    ("zm_yunxi", "你好，你叫什么名字？"),
-    ("zm_yunxi", "我今天很累，怎么办？"),
-    ("am_michael", "What is the capital of France?"),
-    ("am_michael", "Thank you. And how do I make tea?"),
+    "你好，你叫什么名字？",
+    "我今天很累，怎么办？",
+    "What is the capital of France?",
+    "Thank you. And how do I make tea?",
 )
 THINKS_S = 0.8  # the user, before he speaks again
 OUT = Path("docs/session")
@@ -62,8 +63,8 @@ class Patient:
 def spoken() -> Iterator[np.ndarray]:
     """The questions at 16 kHz."""
     speaker = load_speaker("kokoro-82m")
-    for voice, text in QUESTIONS:
-        clauses = list(voicing_of(speaker, Voice.parse(voice)).voice([text]))
+    for text in QUESTIONS:
+        clauses = list(voicing_of(speaker, Voice.parse(VOICE)).voice([text]))
         resampler = Resampler(speaker.rate_hz, RATE_HZ)
         samples = np.concatenate([clause.samples for clause in clauses])
         yield np.concatenate([resampler.push(samples), resampler.flush()])
@@ -90,6 +91,7 @@ def as_markdown(folder: Path, how: str) -> str:
 
 
 def main() -> None:
+    """Hold it, and keep what a reader of the docs wants."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--threads", type=int)
