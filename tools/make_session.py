@@ -30,9 +30,9 @@ from mooer.speak import Voice, load_speaker, voicing_of
 VOICE = "jm_kumo"  # the user's
 QUESTIONS = (
     "你好，你叫什么名字？",
-    "我今天很累，怎么办？",
+    "请给我讲一个笑话。",
     "What is the capital of France?",
-    "Thank you. And how do I make tea?",
+    "How do I make tea?",
 )
 THINKS_S = 0.8  # the user, before he speaks again
 OUT = Path("docs/session")
@@ -86,7 +86,7 @@ def as_markdown(folder: Path, how: str) -> str:
     segments = json.loads((folder / "transcript.json").read_text("utf-8"))["segments"]
     lines = ["# A conversation", "", __doc__.splitlines()[-2], f"Waits are {how}.", ""]
     lines += ["| from, s | who | said |", "|---|---|---|"]
-    lines += [f"| {one['start']:.1f} | {one['speaker']} | {one['text']} |" for one in segments]
+    lines += [f"| {one['start_s']:.1f} | {one['speaker']} | {one['text']} |" for one in segments]
     return "\n".join(lines) + "\n"
 
 
