@@ -1,13 +1,17 @@
 """What is read ahead, and what is used once before the first answer."""
 
+from dataclasses import replace
+
 import pytest
 from tests.agent.score import Clock, FakeMind, Stage
+from tests.speak.tones import ToneSpeaker
 
 from mooer.agent.events import AnswerSound, Failed
 from mooer.agent.mind import Turn
 from mooer.agent.options import AgentOptions
 from mooer.agent.warming import warm_up
 from mooer.errors import AgentError
+from mooer.speak import voicing_of
 
 SAID = "one two three four five six seven eight nine ten"
 
@@ -76,6 +80,13 @@ def test_every_model_is_used_once_in_each_language(language):
     assert asked == [(one, "Be kind.") for one in ([language] if language else ["zh", "en"])]
     assert len(stage.hear.calls) == 1
     assert stage.clock.now_s > 0.2
+
+
+def test_a_speaker_says_nothing_in_a_language_that_it_has_not(caplog):
+    stage, speaker = Stage(), ToneSpeaker()
+    speaker.languages = ("en",)
+    warm_up(replace(stage.parts, voicing=voicing_of(speaker)), AgentOptions())
+    assert not caplog.records
 
 
 def test_a_mind_elsewhere_is_not_asked_and_one_that_hears_is_given_a_sound():

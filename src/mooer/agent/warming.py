@@ -14,6 +14,7 @@ from mooer.agent.mind import Turn
 from mooer.agent.options import AgentOptions
 from mooer.agent.parts import Parts
 from mooer.audio.wave import SAMPLE_RATE_HZ
+from mooer.speak.voicing import SpeakerVoicing
 
 _GREETINGS = {"zh": "你好。", "en": "Hello."}
 
@@ -38,11 +39,16 @@ def warming(parts: Parts, options: AgentOptions, *, asks: bool = True) -> Work:
             if asks:
                 for _piece in parts.mind.answer([said], system=options.instructions, max_tokens=1):
                     yield
-            if options.speaks:
+            if options.speaks and _speaks(parts, language):
                 for _clause in parts.voicing.voice([greeting]):
                     yield
 
     return work
+
+
+def _speaks(parts: Parts, language: str) -> bool:
+    voicing = parts.voicing
+    return not isinstance(voicing, SpeakerVoicing) or language in voicing.speaker.languages
 
 
 def warm_up(parts: Parts, options: AgentOptions, *, asks: bool = True) -> None:
