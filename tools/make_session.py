@@ -84,7 +84,13 @@ def write_mp3(folder: Path, path: Path) -> None:
 def as_markdown(folder: Path, how: str) -> str:
     """The transcript, and behind each answer what was waited for."""
     segments = json.loads((folder / "transcript.json").read_text("utf-8"))["segments"]
-    lines = ["# A conversation", "", __doc__.splitlines()[-2], f"Waits are {how}.", ""]
+    lines = [
+        "# A conversation",
+        "",
+        __doc__.splitlines()[-1],
+        f"Sound and times are kept by `tools/make_session.py`; waits are {how}.",
+        "",
+    ]
     lines += ["| from, s | who | said |", "|---|---|---|"]
     lines += [f"| {one['start_s']:.1f} | {one['speaker']} | {one['text']} |" for one in segments]
     return "\n".join(lines) + "\n"
