@@ -2,6 +2,7 @@
 
     python bench/agent.py --shared ../shared --num 40 latency         # in virtual time
     python bench/agent.py --shared ../shared --num 10 latency --live  # threads, in real time
+    python bench/agent.py --shared ../shared --num 6 --threads 1 latency --cpu  # on a busy machine
     python bench/agent.py --shared ../shared --num 20 duplex          # both ways to be interrupted
     python bench/agent.py soak --url http://127.0.0.1:8000 --minutes 30    # a server of yours
 
@@ -9,7 +10,9 @@
   else by level), each in a conversation of its own. From that end to the first sound of the answer
   that can be heard, and what was waited for in between. In virtual time models run while the
   stream stands still, so this is a machine with a core for each; --live has them compete. Beside it
-  the floor of a pipeline that waits for 1.2 s of silence and then does the same work in a row.
+  the floor of a pipeline that waits for 1.2 s of silence and then does the same work in a row, and
+  the silences inside answers, where the next clause was not there in time. --cpu counts seconds of
+  one core instead of the clock's: slower than two cores, but good for comparing on a busy machine.
 - duplex: `mooer agent bench`, once for each way of being interrupted, on the same scenarios.
 - soak: see bench/agent_soak.py.
 
@@ -19,9 +22,11 @@ Run nothing else beside it. Weights are loaded and used once before anything is 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +68,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     latency = commands.add_parser("latency")
     latency.add_argument("--live", action="store_true", help="through threads, in real time")
+    latency.add_argument("--cpu", action="store_true", help="seconds of one core, for comparisons")
     duplex = commands.add_parser("duplex")
     duplex.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     duplex.add_argument("--barge-in", nargs="+", default=["pause", "wait"])
@@ -103,19 +109,24 @@ def wanted(args: Args, **changes: Any) -> Wanted:
 def run_latency(args: Args) -> None:
     agent = open_agent(wanted(args))
     plan = [one for language in args.languages for one in sentences(args, language)]
-    play = lived if args.live else virtual
+    clock = time.process_time if args.cpu else time.perf_counter
+    play = lived if args.live else partial(virtual, clock=clock)
     list(virtual(agent, plan[:1]))  # what is loaded or made ready at the first use
     began, runs, behind = time.perf_counter(), [], 0.0
     for run, outcome, late_s in play(agent, plan):
         runs.append((run, outcome))
         behind = max(behind, late_s)
     took_s = time.perf_counter() - began
-    print(f"Voice to voice, {'threads in real time' if args.live else 'virtual time'}\n")
+    how = "seconds of one core" if args.cpu else "virtual time"
+    print(f"Voice to voice, {'threads in real time' if args.live else how}\n")
     header = ["language", "sentences", "answered", "cut in", "median, s", "95 %, s", "most, s"]
     table(header, latency_rows(args, [outcome for _, outcome in runs]))
     falls = [fall for run, _ in runs for fall in waterfall.falls_of(run.events)]
     table(["waited for", "times", "median, s", "95 %, s"], waits(falls))
     print(f"Floor of {SILENCE_S:g} s of silence and the same work in a row: {floor(falls)}.\n")
+    found = [gap_s for run, _ in runs for gap_s in gaps(run)]
+    about_gaps = waterfall.percentiles(found)
+    print(f"Silences inside {len(runs)} answers: {about_gaps}.\n")
     if args.live:
         print(f"The stream was at most {behind:.2f} s behind the clock.\n")
     sound_s = sum(len(run.user) for run, _ in runs) / 16_000
@@ -137,8 +148,17 @@ def sentences(args: Args, language: str) -> Iterator[Scenario]:
     yield from (replace(one, tail_s=10.0) for one in made)
 
 
-def virtual(agent: Agent, plan: Iterable[Scenario]) -> Iterator[tuple[Run, Outcome, float]]:
-    for run, outcome in run_bench(lambda _: agent.session(VirtualJobs()), plan):
+def gaps(run: Run) -> Iterator[float]:
+    """Seconds for which an answer stood still because the next clause was not made yet."""
+    for one, after in itertools.pairwise(run.stretches):
+        if one.answer == after.answer:
+            yield after.start_s - one.end_s
+
+
+def virtual(
+    agent: Agent, plan: Iterable[Scenario], clock: Callable[[], float] = time.perf_counter
+) -> Iterator[tuple[Run, Outcome, float]]:
+    for run, outcome in run_bench(lambda _: agent.session(VirtualJobs(clock)), plan):
         yield run, outcome, 0.0
 
 

@@ -15,11 +15,14 @@ from mooer.tasks import Message
 class FakeLLM:
     """Answers from a script, or by a function of the messages, one character a piece.
 
+    Where the last message is the assistant's, its last answer goes on from there.
     `requests` are the conversations it was given, `num_pieces` how much it was made to say.
     """
 
     def __init__(self, answers: Sequence[str] | Callable[[Sequence[Message]], str]) -> None:
         self._answers = answers
+        self._num_begun = 0
+        self._last = ""
         self.requests: list[list[Message]] = []
         self.num_pieces = 0
         self.num_closed = 0
@@ -28,10 +31,13 @@ class FakeLLM:
         self, messages: Sequence[Message], *, max_tokens: int, grammar: str | None = None
     ) -> Generator[str, None, None]:
         self.requests.append(list(messages))
-        if callable(self._answers):
-            answer = self._answers(messages)
+        if messages[-1].role == "assistant":
+            answer = self._last.removeprefix(messages[-1].content)
+        elif callable(self._answers):
+            answer = self._last = self._answers(messages)
         else:
-            answer = self._answers[len(self.requests) - 1]
+            answer = self._last = self._answers[self._num_begun]
+            self._num_begun += 1
         try:
             for piece in answer[: 8 * max_tokens]:
                 self.num_pieces += 1

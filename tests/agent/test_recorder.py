@@ -16,6 +16,7 @@ from mooer.agent.events import (
     Sourced,
     ToolCalled,
     TurnEnded,
+    TurnReopened,
     UserStarted,
     UserStopped,
     Waterfall,
@@ -61,6 +62,22 @@ def test_all_files_are_written_and_agree(tmp_path):
     falls = json.loads((tmp_path / "talk" / "waterfall.json").read_text())
     assert falls["summary"]["voice_to_voice"]["num"] == 1
     assert (tmp_path / "talk" / "waterfall.png").stat().st_size > 1000
+
+
+def test_a_turn_that_goes_on_is_told_once():
+    story = Story()
+    for event in (
+        UserStarted(1.0),
+        UserStopped(2.0),
+        TurnEnded(2.2, 1, "Thank you.", "en"),
+        TurnReopened(2.5, 1),
+        UserStarted(2.4),
+        UserStopped(4.0),
+        TurnEnded(4.2, 1, "Thank you, and now?", "en"),
+    ):
+        story.add(event)
+    (one,) = story.segments()
+    assert (one.start_s, one.end_s, one.text) == (1.0, 4.0, "Thank you, and now?")
 
 
 def test_without_matplotlib_the_rest_is_written(tmp_path, monkeypatch, caplog):

@@ -1,6 +1,7 @@
 """A mind that many conversations share: in turn, no longer than wanted, errors where it is read."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,7 +25,7 @@ class SlowMind:
         self.num_words = num_words
         self.gate = threading.Event()
         self.asked = []
-        self.num_closed = 0
+        self.num_closed = self.num_written = 0
         self.is_busy = False
 
     def answer(self, turns, *, system, tools=(), max_tokens=200):
@@ -36,6 +37,7 @@ class SlowMind:
                 assert self.gate.wait(10)
                 if system == "fail":
                     raise AgentError("there is no such mind")
+                self.num_written += 1
                 yield f"{system}{i} "
         finally:
             self.is_busy = False
@@ -84,12 +86,23 @@ def test_who_had_least_goes_first(thinking, mind):
     assert mind.asked.index("new") == 1
 
 
-def test_an_answer_is_written_though_nobody_reads_on(thinking, mind):
+def test_an_answer_that_nobody_reads_on_stands_still_until_another_wants_the_mind(thinking, mind):
     mind.gate.set()
     reading = SharedMind(thinking, job()).answer(TURNS, system="a")
     assert next(reading) == "a0 "
-    until(lambda: mind.num_closed == 1)  # another may have the mind already
+    time.sleep(0.2)
+    assert mind.num_written <= 2
+    assert said(SharedMind(thinking, job()), "b") == "b0 b1 b2 "
+    assert mind.asked == ["a", "b"]
     assert "".join(reading) == "a1 a2 "
+
+
+def test_a_mind_reads_ahead_in_its_turn_if_it_can(thinking, mind):
+    SharedMind(thinking, job()).read(TURNS, system="a")  # this one cannot
+    reads = []
+    mind.read = lambda turns, *, system, tools=(): reads.append((turns, system))
+    SharedMind(thinking, job()).read(TURNS, system="a")
+    assert reads == [(TURNS, "a")]
 
 
 def test_one_that_is_void_is_not_written_on(thinking, mind):

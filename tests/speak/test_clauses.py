@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mooer.errors import ConfigError
-from mooer.speak.clauses import ClauseCutter, ClauseOptions, clauses, size_of
+from mooer.speak.clauses import SOON, ClauseCutter, ClauseOptions, clauses, size_of
 
 # What texts of both languages are made of, with all that must not be cut.
 PARTS = st.sampled_from(
@@ -13,23 +13,28 @@ PARTS = st.sampled_from(
         *("。", "，", "！", "？", "；", "：", ".", ",", "!", "?", ";", ":", "—", "\n", "\n\n", " "),
         *("“", "”", "(", ")", "「", "」", "**", "`", "```", "```py\nx = 1. 2, 3\n```", "# ", "- "),
         *("😀", "~", "é", "안녕", "か", "\u200d", "|", "1. "),
+        *("on ", "the ", "is ", "big ", "New York ", "但是", "在", "可以"),
     ]
 )
 TEXTS = st.lists(PARTS, max_size=60).map("".join)
 
 
 @settings(max_examples=200, deadline=None)
-@given(TEXTS, st.lists(st.integers(1, 9), min_size=1, max_size=8))
-def test_clauses_joined_are_the_text_however_it_comes(text, sizes):
-    whole = list(clauses([text]))
+@given(
+    TEXTS,
+    st.lists(st.integers(1, 9), min_size=1, max_size=8),
+    st.sampled_from([ClauseOptions(), SOON]),
+)
+def test_clauses_joined_are_the_text_however_it_comes(text, sizes, options):
+    whole = list(clauses([text], options))
     assert "".join(whole) == text
     pieces, place, number = [], 0, 0
     while place < len(text):
         size = sizes[number % len(sizes)]
         pieces.append(text[place : place + size])
         place, number = place + size, number + 1
-    assert list(clauses(pieces)) == whole
-    assert list(clauses(text)) == whole
+    assert list(clauses(pieces, options)) == whole
+    assert list(clauses(text, options)) == whole
     assert all(whole)
 
 
@@ -107,6 +112,30 @@ def test_a_text_without_marks_is_cut_at_spaces_and_a_monster_somewhere():
     assert max(map(len, clauses(["- " * 50_000]))) <= 4100
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "好的，|设定30多。",
+        "I'm sorry, |but I can't assist with that.",
+        "She had a dark suit |and greasy washwater all year.",
+        "The block books |were produced by the early printing press, |which came before.",
+        "The Great Wall of China |is one of the Seven Wonders of the World",
+        "人工智能|是计算机科学的一个分支，|它企图了解智能的实质",
+        "The capital of France is Paris.",  # too short to be parted
+        "今天的天气非常好，|我们可以出去玩。",
+    ],
+)
+def test_in_a_conversation_the_first_clauses_are_short(text):
+    found = [clause.strip() for clause in clauses([text.replace("|", "")], SOON)]
+    assert found == [clause.strip() for clause in text.split("|")]
+
+
+@pytest.mark.parametrize("kept", WHOLE)
+@pytest.mark.parametrize("before", ["All told of ", "听说过"])
+def test_what_is_not_cut_in_a_conversation_either(kept, before):
+    assert any(kept in one for one in clauses([f"{before}{kept} in this and that place"], SOON))
+
+
 def test_code_is_never_cut_and_does_not_count():
     code = "```python\n" + "x = f(1. , 2); y\n" * 40 + "```"
     found = list(clauses(["Look at this code:\n", code, "\nThat is all of it."]))
@@ -114,6 +143,12 @@ def test_code_is_never_cut_and_does_not_count():
     assert size_of(code) == 0
     endless = list(clauses(["Look at this code:\n", code[:-3]]))
     assert endless[-1].endswith("y\n")
+
+
+@pytest.mark.parametrize("first_most", [1.0, 61.0])
+def test_a_first_clause_cannot_be_longer_than_any(first_most):
+    with pytest.raises(ConfigError, match="first_most must be from 2 to 60"):
+        ClauseOptions(first_most=first_most)
 
 
 def test_a_new_text_begins_with_a_short_clause_again():

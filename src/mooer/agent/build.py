@@ -17,6 +17,7 @@ from mooer.engines.smart_turn import SmartTurn
 from mooer.engines.whisper import Whisper
 from mooer.errors import ModelError
 from mooer.speak.base import Voice
+from mooer.speak.clauses import SOON
 from mooer.speak.load import load_speaker
 from mooer.speak.spoken import Voicing
 from mooer.speak.voicing import voicing_of
@@ -95,4 +96,4 @@ def open_voicing(options: PartsOptions, num_threads: int) -> Voicing:
     """What speaks."""
     speaker = load_speaker(options.speaker, num_threads=num_threads, key=options.key)
     voice = Voice.parse(options.voice) if options.voice else None
-    return voicing_of(speaker, voice)
+    return voicing_of(speaker, voice, clauses=SOON)

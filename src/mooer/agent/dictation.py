@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from mooer.agent.answering import Answering
 from mooer.agent.barge_in import hearing
 from mooer.agent.context import Context, Task
 from mooer.agent.events import UserText
+from mooer.agent.memory import Memory
+from mooer.agent.mind import Turn
 from mooer.agent.parts import Heard
-from mooer.agent.retrieval import Retrieval
+from mooer.agent.reading import Reading
 from mooer.agent.tape import Tape
 from mooer.agent.user_turn import UserTurn
 from mooer.audio.wave import SAMPLE_RATE_HZ
@@ -25,9 +28,10 @@ _MAY_DELAY_S = 0.1  # the text of a whole turn, by a partial one that is still b
 class Dictation:
     """Hears an open turn again and again, if there is time for it, and in pieces, if it is long."""
 
-    def __init__(self, context: Context, retrieval: Retrieval) -> None:
+    def __init__(self, context: Context, answering: Answering, memory: Memory) -> None:
         self._context = context
-        self._retrieval = retrieval
+        self._retrieval = answering.retrieval
+        self._reading = Reading(context, answering, memory)
         self._task: Task | None = None
         self._began_s = 0.0
         self._took_s = 0.0  # the last partial text
@@ -89,6 +93,7 @@ class Dictation:
             self._context.tell(UserText(self._context.time_s, text, turn.language))
             if self._context.options.create_response:
                 self._retrieval.look_up(text)
+                self._reading.read(Turn("user", text, language=turn.language))
 
     def _done(self, error: MooerError | None) -> None:
         self._task = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,15 @@ class Mind(Protocol):
 
         AgentError in one sentence if it cannot be had; DecodeError if it does not fit.
         """
+        ...
+
+
+@runtime_checkable
+class ReadingMind(Mind, Protocol):
+    """A mind that keeps what it has read."""
+
+    def read(self, turns: Sequence[Turn], *, system: str, tools: Sequence[Tool] = ()) -> None:
+        """Read what `answer` will be asked, of which the last turn's text is not yet whole."""
         ...
 
 

@@ -28,6 +28,7 @@ from mooer.agent.events import (
     Samples,
     Sourced,
     TurnEnded,
+    TurnReopened,
     UserStarted,
     UserStopped,
     Waterfall,
@@ -178,6 +179,8 @@ class Story:
             self._stop_s = event.time_s
         elif isinstance(event, TurnEnded):
             self._end_turn(event)
+        elif isinstance(event, TurnReopened):
+            self._reopen()
         elif isinstance(event, AnswerStarted):
             self.events.append(event)
         elif isinstance(event, AnswerSound):
@@ -198,6 +201,13 @@ class Story:
         if event.text:
             self._said.append(_Said("user", start_s, stop_s, event.text, event.language))
         self._start_s = self._stop_s = None
+
+    def _reopen(self) -> None:
+        """The user goes on: the turn that ended is the beginning of the one that will."""
+        said = next((one for one in reversed(self._said) if one.speaker == "user"), None)
+        if said is not None:
+            self._said.remove(said)
+            self._start_s = said.start_s
 
     def _remember(self, event: Remembered) -> None:
         """An answer as it was heard; what is told again of the same one replaces it."""

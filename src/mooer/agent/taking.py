@@ -36,7 +36,7 @@ class TurnTaking:
         self._answering = answering
         self._memory = memory
         self._barge_in = BargeIn(context, answering)
-        self._dictation = Dictation(context, answering.retrieval)
+        self._dictation = Dictation(context, answering, memory)
         self.tape = Tape()
         self.turn: UserTurn | None = None
         self._attempt: Attempt | None = None

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mooer.agent.jobs import Jobs
     from mooer.agent.mind import Knowledge
     from mooer.agent.options import AgentOptions
-    from mooer.agent.parts import Parts
     from mooer.agent.persona import Persona
     from mooer.agent.session import Session
 
@@ -95,6 +94,7 @@ def open_agent(wanted: Wanted) -> Agent:
     from mooer.agent.own_tools import NAMES, own_tools
     from mooer.agent.session import Session
     from mooer.agent.tools import Toolbox
+    from mooer.agent.warming import warm_up
     from mooer.speak import Voice
     from mooer.text import find_language
 
@@ -121,7 +121,7 @@ def open_agent(wanted: Wanted) -> Agent:
     if languages:
         models = replace(models, languages=languages)
     shared = open_parts(models, knowledge=knowledge)
-    warm_up(shared, options, is_far="://" in wanted.mind)
+    warm_up(shared, options, asks="://" not in wanted.mind)
     logger.info("%s and %s are ready", wanted.mind, wanted.speaker)
     names = persona.tools or (NAMES if wanted.tools else ())
     names = tuple(name for name in names if name != "search" or knowledge)
@@ -132,28 +132,6 @@ def open_agent(wanted: Wanted) -> Agent:
         return Session(parts, options, jobs=jobs)
 
     return Agent(f"{wanted.mind}, {wanted.speaker}", options, open_session, persona.greeting)
-
-
-def warm_up(parts: Parts, options: AgentOptions, *, is_far: bool) -> None:
-    """Use every model once: weights that are read at the first use would delay the first answer.
-
-    The beginning of all prompts is read with it. A mind that `is_far`, on a server, is not asked.
-    """
-    import numpy as np
-
-    from mooer.agent.mind import Turn
-
-    noise = np.random.default_rng(0).normal(0, 0.01, 16_000).astype(np.float32)
-    parts.hear.hear(noise, language=options.language or "en")
-    if parts.turn is not None:
-        parts.turn.complete(noise)
-    said = Turn("user", "Hello", samples=noise if parts.mind.hears else None)
-    if not is_far:
-        for _ in parts.mind.answer([said], system=options.instructions, max_tokens=1):
-            pass
-    if options.speaks:
-        for _ in parts.voicing.voice(["Hello."]):
-            pass
 
 
 def _persona(path: Path | None) -> Persona:

@@ -21,6 +21,7 @@ from mooer.agent.parts import Heard, Parts, TurnModel
 from mooer.agent.persona import Persona, read_persona
 from mooer.agent.session import Session
 from mooer.agent.tools import Toolbox
+from mooer.agent.warming import warming
 from mooer.audio.pcm import Floats
 from mooer.audio.vad import SpeechModel, SpeechProbability
 from mooer.audio.wave import SAMPLE_RATE_HZ
@@ -36,6 +37,7 @@ from mooer.serve.jobs import Job
 from mooer.serve.settings import Settings
 from mooer.serve.shared_agent import SharedHear, SharedMind, Thinking, hearing_thread
 from mooer.serve.speakers import SpeakerEngine
+from mooer.speak.clauses import SOON
 from mooer.store import fetch
 
 _LANGUAGES = ("zh", "en")  # that people are taken to speak, where a persona does not say
@@ -144,6 +146,7 @@ class AgentEngine:
         self._mind = mind
         self._senses = senses
         self._hearing = hearing_thread()
+        self._is_warm = False
 
     def converse(self, job: Job, ears: Recogniser, speaker: SpeakerEngine) -> AgentTalk:
         """A conversation, in the name of a job. ConfigError if the models do not fit."""
@@ -154,7 +157,7 @@ class AgentEngine:
         parts = Parts(
             hear=SharedHear(hear, self._hearing, job),
             mind=SharedMind(mind, job) if isinstance(mind, Thinking) else mind(),
-            voicing=speaker.voicing(job),
+            voicing=speaker.voicing(job, SOON),
             vad=senses.vad,
             turn=senses.turn,
             knowledge=senses.knowledge,
@@ -169,6 +172,10 @@ class AgentEngine:
             policy=persona.policy,
         )
         jobs = ThreadJobs()
+        if not self._is_warm:  # while the first caller greets: in its name, and a lane of its own
+            self._is_warm = True
+            work = warming(parts, base, asks=isinstance(mind, Thinking))
+            jobs.start("warm", work, at_s=0.0, deadline_s=60.0)
         talk = AgentTalk(Session(parts, base, jobs=jobs), jobs, base, speaker.voice)
         talk.greeting = persona.greeting
         return talk

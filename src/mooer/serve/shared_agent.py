@@ -7,12 +7,14 @@ the caller who had least goes first, and of one caller the conversation that had
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from mooer.agent.mind import Mind, Tool, ToolCall, Turn
+from mooer.agent.mind import Mind, ReadingMind, Tool, ToolCall, Turn
 from mooer.agent.parts import Hear, Heard, Samples
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.serve.batcher import Batcher
@@ -20,6 +22,7 @@ from mooer.serve.jobs import Job
 
 _POLL_S = 0.05
 _ANSWER_COST = 10.0  # of an answer, where a clause that is spoken costs its letters
+_READ_COST = 1.0  # of some words that are read ahead
 
 Piece = str | ToolCall
 T = TypeVar("T")
@@ -68,6 +71,10 @@ class Thinking:
         futures = self._batcher.submit(job, None, [work], [_ANSWER_COST])
         return lambda: self._batcher.withdraw(futures)
 
+    def run(self, job: Job, work: Callable[[], None]) -> None:
+        """Have work done when it is its turn, and wait for it. StoppedError once it has left."""
+        self._batcher.map(job, None, [work], [_READ_COST])
+
     def close(self) -> None:
         """End the thread after the answer that it is at."""
         self._batcher.close()
@@ -88,7 +95,11 @@ class _Over:
 
 
 class SharedMind:
-    """A mind for one conversation; an answer is written as fast as it can be, read or not."""
+    """A mind for one conversation.
+
+    An answer is written as it is read, so that its clauses are not spoken on cores that write what
+    nobody needs yet; where another one waits to be written, as fast as it can be.
+    """
 
     def __init__(self, thinking: Thinking, job: Job) -> None:
         self._thinking = thinking
@@ -104,7 +115,7 @@ class SharedMind:
         max_tokens: int = 200,
     ) -> Generator[Piece, None, None]:
         """As the mind has it. StoppedError once the caller has left."""
-        writing = _Writing(self._job)
+        writing = _Writing(self._thinking, self._job)
 
         def make() -> Generator[Piece, None, None]:
             mind = self._thinking.mind
@@ -117,13 +128,22 @@ class SharedMind:
             writing.is_wanted = False
             take_back()
 
+    def read(self, turns: Sequence[Turn], *, system: str, tools: Sequence[Tool] = ()) -> None:
+        """As `ReadingMind` has it, if the mind is one. StoppedError once the caller has left."""
+        mind = self._thinking.mind
+        if isinstance(mind, ReadingMind):
+            work = partial(mind.read, turns, system=system, tools=tools)
+            self._thinking.run(self._job, work)
+
 
 class _Writing:
     """One answer between the thread that writes it and the one that reads."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, thinking: Thinking, job: Job) -> None:
         self.is_wanted = True
+        self._thinking = thinking
         self._job = job
+        self._asked = threading.Event()  # for a further piece
         self._pieces: queue.SimpleQueue[Piece | _Over] = queue.SimpleQueue()
 
     def run(self, make: Callable[[], Generator[Piece, None, None]]) -> None:
@@ -133,19 +153,29 @@ class _Writing:
         try:
             with closing(make()) as found:
                 for piece in found:
+                    self._asked.clear()
+                    self._pieces.put(piece)
+                    self._await_reader()
                     if not self.is_wanted:
                         return
-                    self._job.check()
-                    self._pieces.put(piece)
         except BaseException as error:
             self._pieces.put(_Over(error))
         else:
             self._pieces.put(_Over())
 
+    def _await_reader(self) -> None:
+        """Stand still until a further piece is asked for, unless somebody else waits."""
+        while self.is_wanted and not self._asked.wait(_POLL_S):
+            self._job.check()
+            if self._thinking.num_waiting:
+                return
+
     def pieces(self) -> Generator[Piece, None, None]:
         """What is written, as it comes."""
         while True:
             self._job.check()
+            if self._pieces.empty():
+                self._asked.set()
             try:
                 piece = self._pieces.get(timeout=_POLL_S)
             except queue.Empty:

@@ -12,6 +12,7 @@ from mooer.serve.settings import Settings
 from mooer.speak import Speaker, SpeakerVoicing, Voice, voicing_of
 from mooer.speak import load_speaker as load_by_name
 from mooer.speak.base import Samples, Stretch, TimedSpeaker
+from mooer.speak.clauses import ClauseOptions
 
 # Voices that OpenAI's clients have built in: each is one of the speaker's own, by its place.
 OPENAI_VOICES: tuple[str, ...] = (
@@ -51,9 +52,9 @@ class SpeakerEngine:
                 raise ConfigError(f"unknown voice {part[:64]!r}: {did_you_mean(part[:64], known)}")
         return voice
 
-    def voicing(self, job: Job) -> SpeakerVoicing:
+    def voicing(self, job: Job, clauses: ClauseOptions | None = None) -> SpeakerVoicing:
         """What speaks for one job, each clause in that caller's turn."""
-        return voicing_of(_InTurn(self, job))
+        return voicing_of(_InTurn(self, job), clauses=clauses)
 
     def speak(self, job: Job, text: str, voice: Voice, speed: float) -> Iterator[Samples]:
         """Samples [T] at `rate_hz` by clauses. DecodeError if there is nothing to say."""

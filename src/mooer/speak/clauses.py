@@ -7,8 +7,8 @@
 
 The first clause is short, so that sound comes soon; later ones are longer, since a voice that knows
 more of a sentence says it better. Where the text is cut does not depend on how it came in pieces.
-Nothing is cut inside a number, an address, an abbreviation or a block of code; of a clause that
-grows too long, at a space.
+Nothing is cut inside a number, an address, an abbreviation or a block of code; a clause that grows
+too long is cut between phrases if it may be (`soon`), else at a space.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mooer.errors import ConfigError
+from mooer.speak.phrases import gaps
 from mooer.speak.speakable import FENCE
 from mooer.text import CJK, is_cjk
 
@@ -31,6 +32,9 @@ _WORD_UNITS, _DIGIT_UNITS = 4 / 3, 0.75  # an English word, beside a Chinese cha
 _LONGEST_RUN = 1000  # characters without a space: no word is so long
 _LONGEST = 4000  # characters of a clause, whether or not they say anything; but a block of code
 _SLICE = 4096
+_AHEAD = 2.7  # how much must be known behind a phrase, so that the rest of it is no single word
+_GROWTH = 1.6  # from one phrase to the next: it is made while the one before plays
+_SHORTEST = 0.5  # of the length that is wanted
 _FENCE_SIGN = "```"
 _LIST = re.compile(r"[-*+•#>|]|\d+[.)、]")
 
@@ -59,11 +63,14 @@ class ClauseOptions:
     pause: float = 16.0  # of later ones, where they end at a comma
     sentence: float = 8.0  # where their sentence ends
     most: float = 60.0  # of any: then it is cut at its last comma, else at a space
+    first_most: float | None = None  # of the first: then it is cut between phrases; None: `most`
 
     def __post_init__(self) -> None:
         least = (self.first_pause, self.first_sentence, self.pause, self.sentence)
         if min(least) < 0 or max(least) > self.most or self.most < 2:
             raise ConfigError(f"clauses must be 0 to `most` long, and that 2 or more, not {self}")
+        if self.first_most is not None and not 2 <= self.first_most <= self.most:
+            raise ConfigError(f"first_most must be from 2 to {self.most:g}, not {self.first_most}")
 
     def least(self, kind: Kind, num_before: int) -> float:
         """The length at which the next clause may end."""
@@ -71,6 +78,16 @@ class ClauseOptions:
         if kind == "end":
             return min(self.sentence, self.first_sentence * growth)
         return min(self.pause, self.first_pause * growth)
+
+    def phrase(self, num_before: int) -> float:
+        """The length from which the next clause is cut between phrases; `most`: it is not."""
+        if self.first_most is None:
+            return self.most
+        return min(self.most, self.first_most * _GROWTH ** min(num_before, 10))
+
+
+# In a conversation somebody waits for the first sound: about a second of it is made at first.
+SOON = ClauseOptions(first_pause=2.0, first_most=5.5)
 
 
 class ClauseCutter:
@@ -142,10 +159,28 @@ class ClauseCutter:
 
     def _too_long(self, end: int) -> int:
         """Where a clause that has grown beyond all measure by `end` is cut; 0 if it has not."""
-        if end < self._options.most / 2:  # a character counts 4/3 at most
+        most, phrase = self._options.most, self._options.phrase(self._num_cut)
+        is_long = phrase < most and end >= (phrase + _AHEAD) / 2
+        if is_long and (cut := self._phrase_end(end, phrase)):
+            return cut
+        if end < most / 2:  # a character counts 4/3 at most
             return 0
-        cut = _crossing(self._held[:end], self._options.most)
+        cut = _crossing(self._held[:end], most)
         return (self._pause or cut) if cut else 0
+
+    def _phrase_end(self, end: int, wanted: float) -> int:
+        """Where a clause that is longer than `wanted` by `end` is cut between phrases; 0: not yet.
+
+        The first place that was good enough when it was reached, however the text came.
+        """
+        held = self._held[:end]
+        if not (known := _crossing(held, wanted + _AHEAD)):
+            return 0
+        if self._pause and size_of(held[: self._pause]) >= wanted * _SHORTEST:
+            return self._pause
+        starts = [run.start() for run in _RUN_OF_LETTERS.finditer(held, known)]
+        cuts = (between_phrases(held[:start], wanted) for start in starts)
+        return next(filter(None, cuts), 0)
 
 
 def clauses(pieces: Iterable[str], options: ClauseOptions | None = None) -> Iterator[str]:
@@ -240,6 +275,26 @@ def _ends_sentence(held: str, start: int, after: str) -> bool:
     if word.lower() in _ALWAYS or (len(word.split(".")[-1]) == 1 and word[-1].isupper()):
         return False  # Dr. Wang, J. Smith, U.S. Army
     return not (after.isdecimal() and word.lower() in _BEFORE_NUMBERS)
+
+
+def between_phrases(held: str, wanted: float) -> int:
+    """Where a clause without a usable mark is cut so that it counts about `wanted`; 0: nowhere yet.
+
+    >>> text = "The oldest of all the books were made by hand and bound"
+    >>> text[: between_phrases(text, 8.0)]
+    'The oldest of all the books '
+    """
+    if "`" in held:
+        return 0
+    last = size_of(held) - _AHEAD
+    found = [(gap, size_of(held[: gap.at])) for gap in gaps(held)]
+    found = [(gap, size) for gap, size in found if wanted * _SHORTEST <= size <= last]
+    near = [gap for gap, size in found if gap.is_good and size <= wanted + _AHEAD / 2]
+    is_seen = last >= wanted + _AHEAD / 2  # all of what is near
+    short = [gap for gap, size in found if is_seen and size <= wanted]
+    beyond = [gap for gap, size in found if gap.is_good and size > wanted]
+    chosen = near[-1:] or short[-1:] or beyond[:1]
+    return chosen[0].at if chosen else 0
 
 
 def _crossing(held: str, most: float) -> int:

@@ -109,10 +109,13 @@ class SpeakerVoicing:
 
 
 def voicing_of(
-    speaker: Speaker, voice: Voice | None = None, language: str | None = None
+    speaker: Speaker,
+    voice: Voice | None = None,
+    language: str | None = None,
+    clauses: ClauseOptions | None = None,
 ) -> SpeakerVoicing:
     """A voicing of a speaker; by `voice` where none is asked for."""
-    return SpeakerVoicing(speaker, VoicingOptions(voice, language))
+    return SpeakerVoicing(speaker, VoicingOptions(voice, language, clauses or ClauseOptions()))
 
 
 def written_language(text: str) -> str:

@@ -24,7 +24,12 @@ class SmallLLM(FakeLLM):
     context_tokens = 2000
     max_chars = 10**6
 
+    def __init__(self, answers):
+        super().__init__(answers)
+        self.max_tokens = []
+
     def chat(self, messages, *, max_tokens, grammar=None):
+        self.max_tokens.append(max_tokens)
         if sum(len(one.content) for one in messages) > self.max_chars:
             self.requests.append(list(messages))
             raise DecodeError("does not fit")
@@ -82,7 +87,7 @@ def test_marks_and_loops_do_not_come_through(caplog):
     llm = SmallLLM(["I do not know that at all. " * 50])
     with caplog.at_level(logging.WARNING):
         assert said(ask(llm, [Turn("user", "?")])).count("know") <= 4
-    assert llm.num_closed == 1
+    assert llm.num_closed == len(llm.requests)
     assert llm.num_pieces < 200
 
 
@@ -106,6 +111,33 @@ def test_closing_an_answer_stops_the_model():
     answer.close()
     assert llm.num_closed == 1
     assert llm.num_pieces < 30
+
+
+def test_the_model_stands_still_while_a_clause_is_spoken():
+    text = "Of course, I can tell you. It is quite far away from here."
+    llm = SmallLLM([text])
+    answer = Embedded(llm).answer([Turn("user", "?")], system="")
+    found = ""
+    while "I" not in found:
+        found += next(answer)
+    assert llm.num_closed == 1  # the first clause is whole: nothing is written meanwhile
+    assert found + said(answer) == text
+    assert llm.requests[1][:-1] == llm.requests[0]
+    begun = llm.requests[1][-1].content
+    assert text.startswith(begun)
+    assert llm.max_tokens[:2] == [200, 200 - len(begun)]  # a character a token
+    assert llm.num_closed == len(llm.requests)
+
+
+def test_a_turn_is_read_before_it_is_whole():
+    llm = SmallLLM(["Fine.", "Fine."])
+    mind = Embedded(llm)
+    mind.read([Turn("user", "How are")], system="Be kind.", tools=BOX.tools)
+    assert (llm.num_pieces, llm.num_closed) == (1, 1)
+    list(mind.answer([Turn("user", "How are you?")], system="Be kind.", tools=BOX.tools))
+    read, asked = llm.requests
+    assert read[0] == asked[0]
+    assert asked[1].content.startswith(read[1].content)
 
 
 def test_nothing_is_no_turn():

@@ -96,6 +96,13 @@ def test_text_is_not_held_to_the_end():
     assert "".join(pieces)  # some is left
 
 
+def test_chinese_is_not_held_to_the_next_mark():
+    pieces = iter("好的，我来看看")
+    found = spoken_text(pieces)
+    assert next(found) + next(found) + next(found) == "好的，我"
+    assert "".join(pieces) == "来看看"
+
+
 def test_calls_pass_in_their_place():
     assert list(spoken_text(["One. ", ADD, "**Two.**"])) == ["One. ", ADD, "Two."]
 

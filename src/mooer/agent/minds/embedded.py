@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from mooer.agent.mind import Tool, ToolCall, Turn
 from mooer.agent.minds.calls import as_text, parsed
+from mooer.agent.minds.draft import Chats, Draft, by_clauses
 from mooer.agent.minds.history import fitting, num_tokens
 from mooer.agent.minds.spoken_text import spoken_text, without_loops
 from mooer.agent.minds.wording import language_of, spoken, with_tools
@@ -28,16 +29,6 @@ _TOLD = {
 
 
 Role = Literal["user", "assistant"]
-
-
-class Chats(Protocol):
-    """What the mind asks of a language model; `mooer.engines.llm.LLM` does."""
-
-    context_tokens: int
-
-    def chat(self, messages: Sequence[Message], *, max_tokens: int) -> Generator[str, None, None]:
-        """The answer to a conversation; DecodeError if it does not fit."""
-        ...
 
 
 class Embedded:
@@ -70,36 +61,45 @@ class Embedded:
 
         AgentError if there is nothing to answer; DecodeError if the last turn alone does not fit.
         """
+        draft = Draft(self._llm, max_tokens)
+        names = {tool.name for tool in tools}
+        num_calls = sum(len(turn.calls) for turn in turns)
+        with closing(self._pieces(turns, system, tools, draft, max_tokens)) as pieces:
+            calls = parsed(pieces, names, start=num_calls)
+            with closing(without_loops(by_clauses(spoken_text(calls), draft))) as answer:
+                yield from answer
+
+    def read(self, turns: Sequence[Turn], *, system: str, tools: Sequence[Tool] = ()) -> None:
+        """Read what will be answered as far as it is known, so that little is left to read then."""
+        with closing(self._pieces(turns, system, tools, Draft(self._llm, 1), 1)) as pieces:
+            next(pieces, None)
+
+    def _pieces(
+        self,
+        turns: Sequence[Turn],
+        system: str,
+        tools: Sequence[Tool],
+        draft: Draft,
+        max_tokens: int,
+    ) -> Generator[str, None, None]:
         if not turns:
             raise AgentError("there is no turn to answer: say something first")
         language = language_of(turns)
         # A small model that has a result calls on and on: then it is shown no tools.
         is_told = turns[-1].role == "tool"
         prompt = with_tools(spoken(system, language), () if is_told else tools)
-        names = {tool.name for tool in tools}
-        num_calls = sum(len(turn.calls) for turn in turns)
-        with closing(self._pieces(turns, prompt, language, max_tokens)) as pieces:
-            calls = parsed(pieces, names, start=num_calls)
-            with closing(without_loops(spoken_text(calls))) as answer:
-                yield from answer
-
-    def _pieces(
-        self, turns: Sequence[Turn], prompt: str, language: str, max_tokens: int
-    ) -> Generator[str, None, None]:
         room = self._llm.context_tokens - max_tokens - num_tokens(prompt) - 16
-        num_left_out, has_begun = 0, False
+        num_left_out = 0
         while True:
             num_left_out, shown = fitting(turns, room, first=num_left_out)
             messages = [Message("system", prompt), *_messages(shown, language)]
             try:
-                with closing(self._llm.chat(messages, max_tokens=max_tokens)) as pieces:
-                    for piece in pieces:
-                        has_begun = True
-                        yield piece
+                with closing(draft.pieces(messages)) as pieces:
+                    yield from pieces
                 return
             except DecodeError:
                 # The lengths were estimated: a prompt that was refused is tried with less.
-                if has_begun or len(shown) == 1:
+                if draft.has_begun or len(shown) == 1:
                     raise
                 num_left_out += 1
 

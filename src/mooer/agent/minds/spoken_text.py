@@ -15,6 +15,7 @@ from mooer.agent.mind import ToolCall
 from mooer.agent.minds.calls import overlap
 from mooer.decoding.rules import without_loop
 from mooer.errors import MooerError
+from mooer.text import CJK
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ _PICTURES = re.compile(
     "\u20e3\U000e0000-\U000e007f\x00-\x08\x0b-\x1f\x7f\ufffd]+"
 )
 _TAGS = re.compile(r"<\|[^|>\n]{0,40}\|>|</?(?:tool_\w+|think|passage|tools)\b[^>\n]*>")
-# Until one of these, what was written may still be part of a mark.
-_SAFE_END = re.compile(r"[\s，。！？；、,.!?;](?=[^\s*_`#\[\]()<>|~-])")
+# Until one of these, what was written may still be part of a mark. No mark holds Chinese.
+_SAFE_END = re.compile(rf"[\s，。！？；、,.!?;](?=[^\s*_`#\[\]()<>|~-])|[{CJK}]")
 _HELD_CHARS = 200  # a link at most: then it is let go as it is
 
 
