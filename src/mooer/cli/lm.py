@@ -56,7 +56,9 @@ def train(
     require_writable(out)
     kind = unit_kind(units)
     words = None if vocab is None else read_vocabulary(vocab, kind)
-    found = train_ngram(read_lines(texts), TrainOptions(order, _numbers(prune, "--prune", int), kind, words))
+    found = train_ngram(
+        read_lines(texts), TrainOptions(order, _numbers(prune, "--prune", int), kind, words)
+    )
     for k, discounts in enumerate(found.discounts, 1):
         shown = ", ".join(f"{one:.3f}" for one in discounts)
         typer.echo(f"discounts of order {k}: {shown}", err=True)

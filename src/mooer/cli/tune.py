@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mooer.data.manifest import Item
     from mooer.decoding.nbest import NBest
     from mooer.decoding.tuning import Tuned
-    from mooer.infer.fusion import Fusion
     from mooer.infer.run import Listener
 
 

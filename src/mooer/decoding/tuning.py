@@ -68,7 +68,8 @@ def tune(
     """Try the weights that a method takes; among equally good ones the smallest.
 
     Of many points some are better than none by luck: where the best has a p-value above `max_p`,
-    all weights are 0. ConfigError without references, or where a list lacks a score that the method needs.
+    all weights are 0. ConfigError without references, or where a list lacks a score that the
+    method needs.
     """
     grid = grid or Grid()
     lists = [one for one in lists if one.reference is not None]

@@ -90,7 +90,7 @@ def _probs(trie: TrieNGram, rows: NDArray[np.int32], units: Sequence[str]) -> Nu
 
 
 def _unit_probs(trie: TrieNGram, text: str) -> Numbers:
-    """p of each unit of a text and of its end; 0 for those that the model does not know."""
+    """Probabilities of the units of a text and of its end; 0 for those that are not known."""
     state, found = trie.start(), []
     for unit in units_of(text):
         log_prob, state = trie.score(state, trie.unit(unit))
