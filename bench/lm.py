@@ -10,8 +10,9 @@ other; a sentence that is heard is in no text of its LM, whatever its marks and 
 that text with general text (tatoeba_train; ljspeech_sentences; `--more-zh` files, a sentence a
 line), of which alone the source LM is made. Weights for one half are tuned on the other, where they
 are 0 unless they surely help. LMs, n-best lists and rows are kept in `--cache`, so that a run that
-was broken off goes on. `adapt` with wfst needs mooer[wfst]; `--rivals` is a folder to which
-`pip install --target DIR --no-deps pyctcdecode pygtrie kenlm-ex flashlight-text` has installed.
+was broken off goes on; for other text, take another folder. `adapt` with wfst needs mooer[wfst];
+`--rivals` is a folder to which `pip install --target DIR --no-deps pyctcdecode pygtrie kenlm-ex
+flashlight-text` has installed.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rivals", type=Path, help="where other decoders are installed")
     parser.add_argument("--more-zh", type=Path, nargs="*", default=(), help="general text")
-    parser.add_argument("--cache", type=Path, default=Path("bench/results/lm"))
+    parser.add_argument("--cache", type=Path, default=Path("runs/lm"))
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     args.results = args.cache / "adapt.jsonl"
