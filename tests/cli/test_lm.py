@@ -76,9 +76,28 @@ def test_a_smaller_model(tmp_path, text, capsys):
     assert "ngram 4=0" in (tmp_path / "s.arpa").read_text("utf-8")
 
 
+def test_models_are_mixed(tmp_path, text, capsys):
+    one, two, other = (tmp_path / name for name in ("a.bin", "b.arpa", "other.txt"))
+    other.write_text("far away from here\nfar from it\n")
+    run("train", text, "--order", 3, "-o", one)
+    run("train", other, "--order", 2, "-o", two)
+    assert run("mix", one, two, "--weights", "0.4,0.6", "-o", tmp_path / "m.arpa") == 0
+    assert "shares 0.400, 0.600" in capsys.readouterr().err
+    assert run("score", tmp_path / "m.arpa", other, "--json") == 0
+    assert '"num_unknown": 0' in capsys.readouterr().out
+    assert run("mix", one, two, "--dev", other, "-o", tmp_path / "d.bin") == 0
+    second = capsys.readouterr().err.rsplit("shares ", 1)[1].split(", ")[1]
+    assert float(second) > 0.9  # the text is the second one's
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
+        (
+            ("mix", "{tmp}/a", "-o", "{tmp}/lm.bin", "--weights", "1", "--dev", "{text}"),
+            2,
+            "not both",
+        ),
         (("train", "{text}", "-o", "{tmp}/lm.txt"), 2, "lm.txt says no format"),
         (("train", "{text}", "-o", "{tmp}/lm.bin", "--prune", "0,x"), 2, "is no list of numbers"),
         (("train", "{text}", "-o", "{tmp}/lm.bin", "--units", "word"), 2, "did you mean words"),

@@ -91,6 +91,18 @@ def test_among_equals_the_smallest_weights_are_taken():
     assert found.options == FusionOptions("ilme", 0.0, ilm_weight=0.0, length_bonus=0.0)
 
 
+def test_weights_that_help_by_luck_are_none():
+    helped = LISTS[0]  # one utterance of many is better with weights
+    grid = Grid(lm_weight=(0.0, 0.3), length_bonus=(0.0,))
+    lucky = tune([helped, *[LISTS[1]] * 9], "rescore", grid, max_p=0.1)
+    assert lucky.p_value == pytest.approx(0.9**10, abs=0.05)  # no resample has it
+    assert lucky.options == FusionOptions("rescore", 0.0)
+    assert lucky.num_errors == 1
+    sure = tune([helped] * 5, "rescore", grid, max_p=0.1)
+    assert sure.p_value == 0
+    assert sure.options.lm_weight == 0.3
+
+
 def test_what_cannot_be_tuned_is_told():
     with pytest.raises(ConfigError, match="none has one"):
         tune([NBest("a", LISTS[0].candidates)], "shallow")

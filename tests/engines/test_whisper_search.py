@@ -69,6 +69,22 @@ def test_the_same_text_as_ctranslate2(whisper, search, examples, name, timestamp
 
 
 @pytest.mark.real
+@pytest.mark.parametrize(("name", "timestamps"), [("zh", True), ("en", False)])
+def test_the_same_texts_have_the_same_probabilities(whisper, search, examples, name, timestamps):
+    """So that lists of both searches can be put together."""
+    encoded = whisper.encode(read_wave(examples / f"{name}.flac")[: 16_000 * 10])
+    options = DecodeOptions(timestamps=timestamps, num_best=5)
+    [theirs] = whisper.hypotheses([encoded], name, options, 100)
+    [ours] = search.hypotheses([encoded], name, options, 100)
+    assert len(ours) == 5
+    known = {one.text: one.logprob for one in theirs}
+    both = [one for one in ours if one.text in known]
+    assert len(both) >= 3
+    for one in both:
+        assert one.logprob == pytest.approx(known[one.text], abs=0.1)  # other times, other sums
+
+
+@pytest.mark.real
 def test_others_have_a_say(whisper, search, examples):
     encoded = whisper.encode(read_wave(examples / "en.flac")[: 16_000 * 3])
     options = DecodeOptions(beam_size=2)

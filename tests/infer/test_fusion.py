@@ -14,10 +14,11 @@ from mooer.decoding.lm.training import TrainOptions, train_ngram
 from mooer.engines.whisper import Decoded, DecodeOptions, Whisper
 from mooer.errors import ConfigError, ModelError
 from mooer.infer import RecognizeOptions, Recognizer
-from mooer.infer.candidates import candidates, nbest_of
+from mooer.infer.candidates import candidates, fusions_for_tuning, nbest_of
 from mooer.infer.ctc_recognizer import CtcRecognizer, load_ctc
 from mooer.infer.domain import DomainSettings, as_method, build_lm, read_domain, write_settings
 from mooer.infer.fusion import Fusion, estimate_prior, load_fusion, read_prior, save_prior
+from mooer.infer.language_models import load_language_model
 from mooer.store import fetch
 from mooer.text.units import Units
 
@@ -172,6 +173,36 @@ def test_lists_for_tuning_hold_what_several_searches_find(lm, recognizer):
     whisper = Recognizer(ManyMinded([]), LoudnessVad(), versions={})
     found = candidates(whisper, speech((2.0, 0.5)), language="zh", ilm=True)
     assert [one.scores["ilm"] for one in found] == [-4.0, -4.0, -0.5]
+
+
+def test_whispers_lists_hold_what_its_own_search_finds(lm, monkeypatch):
+    class Joined:
+        def __init__(self, engine, fusion):
+            self.logprob = -1.4 if fusion.options.lm_weight < 0.5 else -1.7
+
+        def hypotheses(self, chunks, language, options, max_tokens):
+            texts = ("今天天气", -1.8), ("今天很好", self.logprob)
+            return [[Decoded(t, tuple(map(ord, t)), p / 5, 0.0, p) for t, p in texts]]
+
+    monkeypatch.setattr("mooer.infer.guarded.JoinedWhisper", Joined)
+    whisper = Recognizer(ManyMinded([]), LoudnessVad(), versions={})
+    fusions = [Fusion(FusionOptions(lm_weight=w), load_language_model(lm)) for w in (0.2, 0.6)]
+    found = candidates(whisper, speech((2.0, 0.5)), language="zh", ilm=True, fusions=fusions)
+    assert [(one.text, one.logprob) for one in found] == [
+        ("今年很好", -1.0),
+        ("今天很好", -1.4),
+        ("今天天气", -1.8),
+        ("好", -2.0),
+    ]
+    assert [one.scores["ilm"] for one in found] == [-4.0, -4.0, -4.0, -0.5]
+
+
+def test_each_kind_of_recogniser_is_searched_at_its_own_weights(lm, recognizer):
+    model = load_language_model(lm)
+    whisper = Recognizer(ManyMinded([]), LoudnessVad(), versions={})
+    ctc, own = (fusions_for_tuning(one, model) for one in (recognizer, whisper))
+    assert len(ctc) == 2
+    assert max(one.options.lm_weight for one in own) < min(one.options.lm_weight for one in ctc)
 
 
 def test_what_is_too_long_for_a_list_is_left_out(recognizer, caplog):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -55,7 +56,9 @@ def train(
     require_writable(out)
     kind = unit_kind(units)
     words = None if vocab is None else read_vocabulary(vocab, kind)
-    found = train_ngram(read_lines(texts), TrainOptions(order, _limits(prune), kind, words))
+    found = train_ngram(
+        read_lines(texts), TrainOptions(order, _numbers(prune, "--prune", int), kind, words)
+    )
     for k, discounts in enumerate(found.discounts, 1):
         shown = ", ".join(f"{one:.3f}" for one in discounts)
         typer.echo(f"discounts of order {k}: {shown}", err=True)
@@ -135,6 +138,42 @@ def prune(
     )
 
 
+@app.command("mix")
+def mix(
+    models: Annotated[list[Path], typer.Argument(metavar="LM…", help="Two n-gram models or more.")],
+    out: Target,
+    weights: Annotated[
+        str | None, typer.Option(help="The share of each: 0.3,0.7. All alike by default.")
+    ] = None,
+    dev: Annotated[
+        Path | None, typer.Option(help="Text that they have not seen: find the shares by it.")
+    ] = None,
+) -> None:
+    """Make one model of several: a little text of the domain, much of other kinds.
+
+    Example: mooer lm mix service.bin general.bin --dev dev.txt -o lm.bin
+    """
+    from mooer.decoding.lm.load import require_writable, tables_of, write_ngram
+    from mooer.decoding.lm.mixing import mix as mixed
+    from mooer.decoding.lm.mixing import shares
+    from mooer.decoding.lm.training import read_lines
+    from mooer.errors import ConfigError
+
+    require_writable(out)
+    if weights and dev:
+        raise ConfigError("--weights or --dev: the shares are given, or found, not both")
+    found = [tables_of(path) for path in models]
+    parts = [1 / len(found)] * len(found)
+    if weights:
+        parts = list(_numbers(weights, "--weights", float))
+    if dev:
+        parts = shares(found, read_lines([dev]))
+    tables = mixed(found, parts)
+    write_ngram(tables, out)
+    shown = ", ".join(f"{share:.3f}" for share in parts)
+    typer.echo(f"wrote {out}: {_counted(tables.counts)}, shares {shown}", err=True)
+
+
 @app.command("score")
 def score(
     model: Annotated[
@@ -184,13 +223,18 @@ def score(
         typer.echo("\n".join(f"{name}: {value}" for name, value in total.items()))
 
 
-def _limits(text: str) -> tuple[int, ...]:
+N = TypeVar("N", int, float)
+
+
+def _numbers(text: str, option: str, kind: Callable[[str], N]) -> tuple[N, ...]:
     from mooer.errors import ConfigError
 
     try:
-        return tuple(int(part) for part in text.replace(",", " ").split())
+        return tuple(kind(part) for part in text.replace(",", " ").split())
     except ValueError:
-        raise ConfigError(f"--prune {text!r} is no list of numbers: write 0,0,1") from None
+        raise ConfigError(
+            f"{option} {text!r} is no list of numbers: write them between commas"
+        ) from None
 
 
 def _counted(counts: tuple[int, ...]) -> str:

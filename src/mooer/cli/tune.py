@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +11,12 @@ import typer
 
 from mooer.cli.fused import Lm, SourceLm
 
+logger = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from mooer.data.manifest import Item
     from mooer.decoding.nbest import NBest
     from mooer.decoding.tuning import Tuned
-    from mooer.infer.fusion import Fusion
     from mooer.infer.run import Listener
 
 
@@ -44,7 +46,8 @@ def tune(
 
     Example: mooer lm tune dev.jsonl --domain service/ --fusion ilme
 
-    Every utterance is decoded once, without the language model; the lists can be tuned on again.
+    Every utterance is decoded without the language model and with it; the lists can be tuned on
+    again. Where no weights lower the errors for sure (p above 0.1), they are 0: nothing helps.
     """
     import json
     from dataclasses import asdict, replace
@@ -93,6 +96,7 @@ def run_tuning(
     """The grid over lists that are there, or are made now; `places`: LM, source LM, domain."""
     from mooer.decoding.fusion import ILM, METHODS, FusionOptions
     from mooer.decoding.nbest import read_nbest, write_nbest
+    from mooer.decoding.tuning import MAX_P
     from mooer.decoding.tuning import tune as search
     from mooer.errors import ConfigError
     from mooer.infer.domain import PRIOR, fusion_of
@@ -121,7 +125,15 @@ def run_tuning(
     else:
         fusion = load_fusion(options, lm=lm, source=source)
     lists = [fusion.scored(one, None) for one in lists]
-    return search(lists, options.method)
+    tuned = search(lists, options.method, max_p=MAX_P)
+    if tuned.p_value > MAX_P:
+        logger.warning(
+            "no weights of %s lower the errors for sure (p %.2f): all are 0. More recordings, or "
+            "text that is nearer to them, may tell",
+            method,
+            tuned.p_value,
+        )
+    return tuned
 
 
 def shown(found: Tuned) -> str:
@@ -139,6 +151,7 @@ def _counts(found: Tuned) -> dict[str, Any]:
         "errors_before": found.first_errors,
         "errors": found.num_errors,
         "errors_at_best": found.oracle_errors,
+        "p_value": round(found.p_value, 4),
         "error_rate": round(found.rate, 4),
     }
 
@@ -158,17 +171,14 @@ def _decoded(
 ) -> Iterator[NBest]:
     """N-best lists of a manifest; `places`: where the prior of a CTC model is kept, and the LM.
 
-    The prior is estimated first. A CTC search is asked at several weights of the LM.
+    The prior is estimated first. The search is asked without the LM and with it.
     """
-    from dataclasses import replace
-
     from mooer.data.manifest import inputs
-    from mooer.decoding.fusion import FusionOptions
     from mooer.errors import ManifestError
-    from mooer.infer.candidates import nbest_of
+    from mooer.infer.candidates import fusions_for_tuning, nbest_of
     from mooer.infer.ctc_recognizer import CtcRecognizer
-    from mooer.infer.fusion import estimate_prior, load_fusion, save_prior
-    from mooer.infer.sense_voice import SenseVoiceRecognizer
+    from mooer.infer.fusion import estimate_prior, save_prior
+    from mooer.infer.language_models import load_language_model
 
     prior, lm = places
     items = [item for item in inputs([manifest]) if item.fields.get("text")][:limit]
@@ -179,11 +189,7 @@ def _decoded(
         found = estimate_prior(recognizer.model, (_read(item) for item in items))
         if prior is not None:
             save_prior(prior, found)
-    fusions: list[Fusion] = []
-    if isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer):
-        first = load_fusion(FusionOptions(lm_weight=0.5, length_bonus=1.0), lm=lm)
-        strong = FusionOptions(lm_weight=1.0, length_bonus=2.5)
-        fusions = [first, replace(first, options=strong)]
+    fusions = fusions_for_tuning(recognizer, load_language_model(lm))
     lists = nbest_of(recognizer, items, _read, ilm=needs_ilm, prior=found, fusions=fusions)
     for done, one in enumerate(lists, 1):
         if done % 20 == 0 or done == len(items):

@@ -25,17 +25,22 @@ _FIELDS = {
     ILM: "ilm_weight",
     LENGTH: "length_bonus",
 }
+MAX_P = 0.1  # above it weights are taken for luck by `mooer lm tune`
+_RESAMPLES = 2000
 _SIGNS = {LM: 1.0, SOURCE: -1.0, ILM: -1.0, LENGTH: 1.0}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried for each weight of `FusionOptions`."""
+    """What is tried for each weight of `FusionOptions`.
 
-    lm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)
+    No more than lists are searched with: beyond that they do not hold what a search would find.
+    """
+
+    lm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
     source_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
     ilm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
-    length_bonus: tuple[float, ...] = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+    length_bonus: tuple[float, ...] = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
 
     def __post_init__(self) -> None:
         if not all(getattr(self, name) for name in _FIELDS.values()):
@@ -44,7 +49,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best point of a grid, and all others."""
+    """The best point of a grid, or no weights at all if it is not surely better; all others."""
 
     options: FusionOptions
     num_errors: int
@@ -52,6 +57,7 @@ class Tuned:
     first_errors: int  # of what the search itself put first
     oracle_errors: int  # of the candidates nearest to the references
     points: tuple[tuple[FusionOptions, int], ...]  # and their errors
+    p_value: float  # of the best point against none: the share of resamples where it is no better
 
     @property
     def rate(self) -> float:
@@ -59,10 +65,14 @@ class Tuned:
         return self.num_errors / max(1, self.num_tokens)
 
 
-def tune(lists: Sequence[NBest], method: str, grid: Grid | None = None) -> Tuned:
+def tune(
+    lists: Sequence[NBest], method: str, grid: Grid | None = None, *, max_p: float = 1.0
+) -> Tuned:
     """Try the weights that a method takes; among equally good ones the smallest.
 
-    ConfigError without references, or where a list lacks a score that the method needs.
+    Of many points some are better than none by luck: where the best has a p-value above `max_p`,
+    all weights are 0. ConfigError without references, or where a list lacks a score that the
+    method needs.
     """
     grid = grid or Grid()
     lists = [one for one in lists if one.reference is not None]
@@ -81,22 +91,36 @@ def tune(lists: Sequence[NBest], method: str, grid: Grid | None = None) -> Tuned
     rows = np.arange(len(lists))
     values = [sorted(getattr(grid, _FIELDS[part]), key=abs) for part in parts]
     points: list[tuple[FusionOptions, int]] = []
+    by_sound = errors[rows, first.argmax(axis=1)]
+    best, best_errors = FusionOptions(method, lm_weight=0.0), by_sound
     for weights in itertools.product(*values):
         total = first.copy()
         for part, weight in zip(parts, weights, strict=True):
             total += _SIGNS[part] * weight * columns[part]
         chosen = errors[rows, total.argmax(axis=1)]
         named = {_FIELDS[part]: w for part, w in zip(parts, weights, strict=True)}
-        points.append((FusionOptions(method, **named), int(chosen.sum())))
-    best, num_errors = min(points, key=lambda point: point[1])
+        options = FusionOptions(method, **named)
+        points.append((options, int(chosen.sum())))
+        if chosen.sum() < best_errors.sum():
+            best, best_errors = options, chosen
+    p_value = _luck(by_sound - best_errors)
+    if p_value > max_p:
+        best, best_errors = FusionOptions(method, lm_weight=0.0), by_sound
     return Tuned(
         options=best,
-        num_errors=num_errors,
+        num_errors=int(best_errors.sum()),
         num_tokens=num_tokens,
         first_errors=int(errors[:, 0].sum()),
         oracle_errors=int(errors.min(axis=1).sum()),
         points=tuple(points),
+        p_value=p_value,
     )
+
+
+def _luck(fewer: NDArray[np.int64]) -> float:
+    """The share of resamples of utterances [U] in which there are no fewer errors."""
+    drawn = np.random.default_rng(0).integers(len(fewer), size=(_RESAMPLES, len(fewer)))
+    return float((fewer[drawn].sum(axis=1) <= 0).mean())
 
 
 def tokens_of(text: str, language: str | None) -> list[str]:

@@ -186,9 +186,13 @@ class BeamSearch:
 
     def result(self) -> Generated:
         """The best of what ended."""
+        return self.results()[0]
+
+    def results(self) -> list[Generated]:
+        """What ended, the best first, at most as many as there are beams."""
         if not self._done:
             raise DecodeError("the search has ended without an answer: allow fewer biases")
-        return self._done[0]
+        return list(self._done)
 
     def _finish(self, beam: _Beam) -> Literal["stop", "length", "guard"] | None:
         if beam.tokens[-1] in self._options.stop_ids:

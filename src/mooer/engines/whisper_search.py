@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mooer.engines.token_search import (
     MAX_BEAMS,
     BeamSearch,
+    Generated,
     GenerateOptions,
     RowSearch,
     Step,
@@ -72,6 +73,22 @@ class WhisperSearch:
         ilm_weight: float = 0.0,
     ) -> list[Decoded]:
         """As `Whisper.decode`, one chunk after the other. ConfigError if it is to draw."""
+        found = self.hypotheses(
+            chunks, language, options, max_tokens, adjust=adjust, ilm_weight=ilm_weight
+        )
+        return [each[0] for each in found]
+
+    def hypotheses(
+        self,
+        chunks: Sequence[Encoded],
+        language: str,
+        options: DecodeOptions,
+        max_tokens: int,
+        *,
+        adjust: Adjust | None = None,
+        ilm_weight: float = 0.0,
+    ) -> list[list[Decoded]]:
+        """What ended of each chunk, the best first; logs are the decoder's own, nothing added."""
         if options.temperature > 0:
             raise ConfigError("this search does not draw: leave the temperature at 0")
         prompt = self._whisper.prompt(language, options)
@@ -87,7 +104,7 @@ class WhisperSearch:
 
     def _search(
         self, chunk: Encoded, prompt: list[int], options: GenerateOptions, rules: _Rules
-    ) -> Decoded:
+    ) -> list[Decoded]:
         state = self._decoder.start(np.asarray(chunk.output)[0])
         begin = prompt.index(self._ids["startoftranscript"]) + 1
         silence = self._decoder.step(state, [prompt[:begin]], [0])[0]
@@ -97,26 +114,41 @@ class WhisperSearch:
         def change(said: Sequence[int], scores: Floats) -> None:
             if unheard is not None:
                 scores -= np.float32(rules.ilm_weight) * unheard.expects(said)
-            self._rule_out(said, scores, timestamps=rules.timestamps)
             if rules.adjust is not None:
                 rules.adjust(said, scores)
 
         wanted = replace(options, adjust=change)
         search = BeamSearch(wanted) if options.num_beams > 1 else RowSearch(wanted)
-        while steps := search.advance(logits):
+        rows: list[tuple[int, ...]] = [()]
+        while steps := search.advance(self._allowed(rows, logits, timestamps=rules.timestamps)):
+            rows = [(*rows[step.parent], step.token) for step in steps]
             parents = [step.parent for step in steps]
             logits = self._decoder.step(state, [[step.token] for step in steps], parents)
             if unheard is not None:
                 unheard.go_on(steps)
-        found = search.result()
+        no_speech = self._no_speech(silence)
+        ended = search.results() if isinstance(search, BeamSearch) else [search.result()]
+        return [self._decoded(one, no_speech) for one in ended]
+
+    def _decoded(self, found: Generated, no_speech: float) -> Decoded:
         tokens = tuple(token for token in found.tokens if token < self.end)
         text = self._whisper.text(tokens)
-        logprob = sum(found.logprobs)
-        return Decoded(text, tokens, found.avg_logprob, self._no_speech(silence), logprob)
+        return Decoded(text, tokens, found.avg_logprob, no_speech, sum(found.logprobs))
 
     def _no_speech(self, logits: Floats) -> float:
         token = self._ids["notimestamps"] - 1  # <|nospeech|> or <|nocaptions|>
         return float(1 / np.exp(logits - logits[token]).sum(dtype=np.float64))
+
+    def _allowed(
+        self, rows: Sequence[Sequence[int]], logits: Floats, *, timestamps: bool
+    ) -> Floats:
+        """Logits [R, V] with what is no text after each row ruled out, in place.
+
+        Before logarithms are taken: what is left sums up to 1, as in CTranslate2.
+        """
+        for said, row in zip(rows, logits, strict=True):
+            self._rule_out(said, row, timestamps=timestamps)
+        return logits
 
     def _rule_out(self, said: Sequence[int], scores: Floats, *, timestamps: bool) -> None:
         """What is no text here: marks of sounds, tasks and languages, times out of order."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.data.manifest import Item
-from mooer.decoding.fusion import ILM
+from mooer.decoding.fusion import ILM, FusionOptions
+from mooer.decoding.lm.text_lm import TextLM
 from mooer.decoding.nbest import Candidate, NBest
 from mooer.engines.whisper import MAX_WINDOW_S
 from mooer.errors import ConfigError
@@ -28,7 +30,7 @@ from mooer.infer.sense_voice_ctc import SenseVoiceCtc
 logger = logging.getLogger(__name__)
 
 NUM_TUNED = 32  # candidates of an utterance: of a CTC search; Whisper gives as many as its beams
-WHISPER_BEAMS = 12
+WHISPER_BEAMS = 16
 
 
 def candidates(
@@ -42,7 +44,7 @@ def candidates(
 ) -> list[Candidate]:
     """What a recogniser makes of samples [T] of up to 30 s, the best by sound first.
 
-    A CTC search is asked once without and once with each of the `fusions`, and what they find is
+    The search is asked once without and once with each of the `fusions`, and what they find is
     put together: of a long utterance the best by sound alone differ in a word or two.
 
     With `ilm` each has the score of Whisper's internal LM, with `prior`, the mean posterior [V] of
@@ -51,7 +53,7 @@ def candidates(
     if isinstance(recognizer, DraftedRecognizer):
         recognizer = recognizer.first
     if isinstance(recognizer, Recognizer):
-        return _of_whisper(recognizer, samples, language, ilm)
+        return _of_whisper(recognizer, samples, language, ilm, fusions)
     if isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer):
         if isinstance(recognizer, CtcRecognizer):
             log_probs = recognizer.model.log_probs(samples)
@@ -65,6 +67,15 @@ def candidates(
                     found[one.text] = one
         return sorted(found.values(), key=lambda one: -one.logprob)
     raise ConfigError(f"{recognizer.name} gives no n-best lists: take Whisper or a CTC model")
+
+
+def fusions_for_tuning(recognizer: Listener, lm: TextLM[Any]) -> tuple[Fusion, ...]:
+    """Searches with an LM that find what one without it does not, at weights a recogniser bears."""
+    is_ctc = isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer)
+    weights = ((0.5, 3.0), (1.0, 5.0)) if is_ctc else ((0.3, 1.0),)
+    return tuple(
+        Fusion(FusionOptions(lm_weight=share, length_bonus=bonus), lm) for share, bonus in weights
+    )
 
 
 def nbest_of(
@@ -96,14 +107,18 @@ def nbest_of(
 
 
 def _of_whisper(
-    recognizer: Recognizer, samples: Samples, language: str | None, ilm: bool
+    recognizer: Recognizer,
+    samples: Samples,
+    language: str | None,
+    ilm: bool,
+    fusions: Sequence[Fusion],
 ) -> list[Candidate]:
     chunk = Chunk(np.asarray(samples, np.float32), ((0, len(samples)),), 1.0)
     engine = recognizer.engine
     language = language or detect_language(engine, [chunk])[0]
     options = RecognizeOptions(beam_size=WHISPER_BEAMS)
     decoder = GuardedDecoder(engine, options, engine.check_language(language))
-    found, habits = decoder.nbest(chunk, WHISPER_BEAMS)
+    found, habits = decoder.nbest(chunk, WHISPER_BEAMS, fusions)
     scores = habits() if ilm else [None] * len(found)
     return [
         Candidate.of(one.text, one.logprob, None if score is None else {ILM: score})

@@ -127,13 +127,26 @@ class GuardedDecoder:
                 found.update(zip(indices, heard, strict=True))
         return [found[i] for i in range(len(batch))]
 
-    def nbest(self, chunk: Chunk, num_best: int) -> tuple[list[Decoded], Callable[[], list[float]]]:
-        """The hypotheses of one chunk, and what tells their log-probabilities without the sound."""
+    def nbest(
+        self, chunk: Chunk, num_best: int, fusions: Sequence[Fusion] = ()
+    ) -> tuple[list[Decoded], Callable[[], list[float]]]:
+        """The hypotheses of one chunk, and what tells their log-probabilities without the sound.
+
+        To those of the search by itself come those of searches with `fusions`, each text once.
+        """
         floor_s = TIMED_WINDOW_S if self._is_timed(chunk) else MIN_WINDOW_S
         encoded = self._engine.encode(chunk.samples, window_for(chunk.duration_s, floor_s))
         asked = replace(self._asked(chunk, prompted=True), num_best=num_best)
         most = rules.max_tokens(chunk.duration_s)
         [found] = self._engine.hypotheses([encoded], self._language, asked, max_tokens=most)
+        for fusion in fusions:
+            joined = JoinedWhisper(self._engine, fusion)
+            [more] = joined.hypotheses([encoded], self._language, asked, max_tokens=most)
+            found = [*found, *more]
+        by_text: dict[str, Decoded] = {}
+        for one in sorted(found, key=lambda one: -one.logprob):
+            by_text.setdefault(one.text, one)
+        found = list(by_text.values())
         texts = [one.tokens for one in found]
         return found, lambda: self._engine.habits(encoded, texts, self._language)
 

@@ -29,8 +29,14 @@ class JoinedWhisper:
         self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
     ) -> list[Decoded]:
         """The best text of each chunk."""
+        return [each[0] for each in self.hypotheses(chunks, language, options, max_tokens)]
+
+    def hypotheses(
+        self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
+    ) -> list[list[Decoded]]:
+        """The texts that ended, the best first; in their log-probabilities is nothing of the LM."""
         scorer, ends = self._scorer, (self._search.end,)
-        return self._search.decode(
+        return self._search.hypotheses(
             chunks,
             language,
             options,

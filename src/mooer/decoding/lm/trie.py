@@ -118,6 +118,20 @@ class TrieNGram(NGram):
             contexts[waiting] = self.nodes.lowers[at]
         return found
 
+    def contexts(self, histories: Numbers) -> Numbers:
+        """For `log10_probs`, the nodes [N] of the longest ends of histories [N, L] that are there.
+
+        L is at most the order less 1.
+        """
+        size, width = self.nodes.ends[0], histories.shape[1]
+        found = np.full(len(histories), NONE, np.int64)
+        for begin in range(width):
+            node = histories[:, begin].astype(np.int64)
+            for column in range(begin + 1, width):
+                node = _found(self._keys, node * size + histories[:, column], size)
+            found = np.where(found < 0, node, found)
+        return found
+
     @functools.cached_property
     def _keys(self) -> Numbers:
         """Of the nodes behind the unigrams: the node of the context times V, and the last word."""
