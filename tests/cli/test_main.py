@@ -16,7 +16,7 @@ import typer
 from mooer.cli import main as cli
 from mooer.errors import AudioError, ConfigError, StoreError
 
-MOOER = [sys.executable, "-m", "mooer.cli.main"]
+MOOER = [sys.executable, "-m", "mooer"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
