@@ -8,7 +8,6 @@ graph.write(path)
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from mooer.errors import ModelError
 from mooer.files import write_whole
-from mooer.protobuf import FOUR_BYTES, Pieces, key, message, number, size_of, text
+from mooer.onnx_messages import TYPES, Attribute, node, tensor
+from mooer.protobuf import Pieces, message, number, size_of, text
 
-_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
 _OPSETS = {"": 17, "com.microsoft": 1}  # the operators of onnxruntime, named with this prefix
 _IR = 8
 _MAX_BYTES = 2**31 - 1  # of one message of protobuf
 
-Attribute = float | str | Sequence[int]
 Shape = Sequence[int | str]  # a letter where the length is known at run time alone
 
 
@@ -46,18 +44,13 @@ class Graph:
 
     def output(self, value: str, name: str, dtype: DTypeLike, shape: Shape) -> None:
         """Give out a value under this name."""
-        self._node("Identity", [value], [name], {})
+        self._nodes += message(1, node("Identity", [value], [name], {}))
         self._outputs += message(12, _value(name, dtype, shape))
 
     def constant(self, array: NDArray[Any]) -> str:
         """Numbers that lie in the file."""
         name = self._name("c")
-        dims: Pieces = []
-        for length in array.shape:
-            dims += number(1, length)
-        body = dims + number(2, _TYPES[array.dtype.name]) + text(8, name)
-        body += message(9, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data])
-        self._constants += message(5, body)
+        self._constants += message(5, tensor(name, array))
         return name
 
     def op(self, kind: str, *values: str, **attributes: Attribute) -> str:
@@ -67,7 +60,7 @@ class Graph:
     def ops(self, kind: str, num: int, *values: str, **attributes: Attribute) -> list[str]:
         """All `num` outputs of an operator."""
         names = [self._name("v") for _ in range(num)]
-        self._node(kind, values, names, attributes)
+        self._nodes += message(1, node(kind, values, names, attributes))
         return names
 
     def write(self, path: Path, notes: Mapping[str, str] | None = None) -> None:
@@ -93,43 +86,10 @@ class Graph:
         self._num += 1
         return f"{letter}{self._num}"
 
-    def _node(
-        self,
-        kind: str,
-        inputs: Sequence[str],
-        outputs: Sequence[str],
-        attributes: dict[str, Attribute],
-    ) -> None:
-        body: Pieces = []
-        for name in inputs:
-            body += text(1, name)
-        for name in outputs:
-            body += text(2, name)
-        domain, _, operator = kind.rpartition(".")
-        body += text(4, operator)
-        if domain:
-            body += text(7, domain)
-        for name, value in attributes.items():
-            body += message(5, [*text(1, name), *_attribute(value)])
-        self._nodes += message(1, body)
-
-
-def _attribute(value: Attribute) -> Pieces:
-    if isinstance(value, str):
-        return [*text(4, value), *number(20, 3)]
-    if isinstance(value, int):
-        return [*number(3, value), *number(20, 2)]
-    if isinstance(value, float):
-        return [key(2, FOUR_BYTES) + struct.pack("<f", value), *number(20, 1)]
-    numbers: Pieces = []
-    for one in value:
-        numbers += number(8, one)
-    return [*numbers, *number(20, 7)]
-
 
 def _value(name: str, dtype: DTypeLike, shape: Shape) -> Pieces:
     dims: Pieces = []
     for length in shape:
         dims += message(1, text(2, length) if isinstance(length, str) else number(1, length))
-    tensor = [*number(1, _TYPES[np.dtype(dtype).name]), *message(2, dims)]
+    tensor = [*number(1, TYPES[np.dtype(dtype).name]), *message(2, dims)]
     return [*text(1, name), *message(2, message(1, tensor))]

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooer.errors import ModelError
-from mooer.protobuf import FOUR_BYTES, Pieces, fields, key, message, number, signed, text
+from mooer.onnx_messages import TYPES
+from mooer.onnx_messages import node as node_message
+from mooer.onnx_messages import tensor as tensor_message
+from mooer.protobuf import Pieces, fields, message, number, signed
 
 _GRAPH, _NODE, _TENSOR, _OUTPUT, _SHAPE = 7, 1, 5, 12, 13
-_DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"}
-_CODES = {name: code for code, name in _DTYPES.items()}
+_DTYPES = {code: name for name, code in TYPES.items()}
 
-Attribute = float | str | list[int]
 Array = NDArray[Any]
 
 
@@ -144,11 +145,11 @@ class OnnxGraph:
         """The file."""
         graph: Pieces = []
         for node in self.nodes:
-            graph += message(_NODE, _encoded(node) if node.raw is None else [node.raw])
+            graph += message(_NODE, _encoded(node))
         for raw in self._raw_constants.values():
             graph += message(_TENSOR, [raw])
         for name, array in self._new_constants.items():
-            graph += message(_TENSOR, _tensor(name, array))
+            graph += message(_TENSOR, tensor_message(name, array))
         return b"".join([*self._model, *message(_GRAPH, graph + self._rest)])
 
 
@@ -243,34 +244,7 @@ def _array(body: memoryview) -> Array | None:
     return array.reshape(dims) if array.size == np.prod(dims) else None
 
 
-def _tensor(name: str, array: Array) -> Pieces:
-    body: Pieces = []
-    for length in array.shape:
-        body += number(1, length)
-    body += number(2, _CODES[array.dtype.name]) + text(8, name)
-    return body + message(9, [array.tobytes()])
-
-
 def _encoded(node: Node) -> Pieces:
-    body: Pieces = []
-    for name in node.inputs:
-        body += text(1, name)
-    for name in node.outputs:
-        body += text(2, name)
-    domain, _, operator = node.kind.rpartition(".")
-    body += text(4, operator)
-    if domain:
-        body += text(7, domain)
-    for name, value in node.attributes.items():
-        body += message(5, [*text(1, name), *_value(value)])
-    return body
-
-
-def _value(value: Attribute) -> Pieces:
-    if isinstance(value, str):
-        return [*text(4, value), *number(20, 3)]
-    if isinstance(value, int):
-        return [*number(3, value), *number(20, 2)]
-    if isinstance(value, float):
-        return [key(2, FOUR_BYTES) + struct.pack("<f", value), *number(20, 1)]
-    return [piece for one in value for piece in number(8, one)] + number(20, 7)
+    if node.raw is not None:
+        return [node.raw]
+    return node_message(node.kind, node.inputs, node.outputs, node.attributes)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mooer.speak.onnx_graph import Array, Attribute, Node, OnnxGraph
+from mooer.onnx_messages import Attribute
+from mooer.speak.onnx_graph import Array, Node, OnnxGraph
 
 _PRODUCT = "com.microsoft.MatMulIntegerToFloat"
 _LARGEST = 127  # of 7 bits: sums of two products stay in 16 bits, which old processors add in
