@@ -96,7 +96,11 @@ async def converse(
     socket: Any, word: str, clip: Clip, tally: Tally, ends_at: float, order: random.Random
 ) -> None:
     """Turns until the time is over or the client vanishes."""
-    settings = {"type": "realtime", "instructions": "Answer in one short sentence."}
+    settings = {
+        "type": "realtime",
+        "instructions": "Answer in one short sentence.",
+        "audio": {"input": {"transcription": {"model": "whisper-1"}}},  # else none are told
+    }
     await socket.send(json.dumps({"type": "session.update", "session": settings}))
     reading = asyncio.create_task(read(socket, word, tally))
     try:

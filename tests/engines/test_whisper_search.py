@@ -77,11 +77,11 @@ def test_the_same_texts_have_the_same_probabilities(whisper, search, examples, n
     [theirs] = whisper.hypotheses([encoded], name, options, 100)
     [ours] = search.hypotheses([encoded], name, options, 100)
     assert len(ours) == 5
-    known = {one.text: one.logprob for one in theirs}
-    both = [one for one in ours if one.text in known]
+    known = [(one.text, one.logprob) for one in theirs]  # a text more than once: with other times
+    both = [one for one in ours if one.text in dict(known)]
     assert len(both) >= 3
     for one in both:
-        assert one.logprob == pytest.approx(known[one.text], abs=0.1)  # other times, other sums
+        assert min(abs(one.logprob - p) for text, p in known if text == one.text) < 0.02
 
 
 @pytest.mark.real
