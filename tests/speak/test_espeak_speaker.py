@@ -1,10 +1,12 @@
 import threading
+import time
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from mooer.errors import ConfigError, DecodeError
-from mooer.speak import Voice, load_speaker
+from mooer.speak import Voice, espeak_library, load_speaker
 from mooer.speak.espeak_library import to_ipa, to_sound
 
 pytest.importorskip("espeakng_loader")
@@ -89,6 +91,27 @@ def test_its_one_state_is_kept_apart_in_threads():
         thread.join()
     assert not failed
     assert len(found) == 60
+
+
+def test_it_is_started_once_however_many_ask(monkeypatch):
+    started, asked = [], threading.Barrier(8)
+
+    def start():
+        time.sleep(0.05)
+        started.append(True)
+
+    monkeypatch.setattr(espeak_library, "_start", lru_cache(start))
+
+    def ask():
+        asked.wait()
+        espeak_library.library()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(started) == 1
 
 
 def test_an_unknown_voice_is_told_and_the_next_one_still_speaks():

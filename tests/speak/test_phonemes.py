@@ -129,7 +129,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
         phonemes("你好", "zh")
     from mooer.speak import espeak_library
 
-    espeak_library.library.cache_clear()
+    monkeypatch.setattr(espeak_library, "library", espeak_library._Library)
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(MissingExtra, match=r"espeakng-loader .*mooer\[speak\]"):
         phonemes("hello", "en")

@@ -17,7 +17,7 @@ import numpy as np
 from mooer.errors import ConfigError, DecodeError, MissingExtra, ModelError
 from mooer.speak.base import Samples
 
-_RETRIEVAL, _DONT_EXIT = 0x01, 0x8000
+_SYNCHRONOUS, _DONT_EXIT = 0x02, 0x8000
 _UTF8, _IPA = 1, 0x02
 _BY_CHARACTER = 1
 _RATE = 1  # the parameter, in words a minute
@@ -98,7 +98,7 @@ class _Library:
             ctypes.c_void_p,
         ]
         library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_VoiceRecord))
-        self.rate_hz = int(library.espeak_Initialize(_RETRIEVAL, 0, data.encode(), _DONT_EXIT))
+        self.rate_hz = int(library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT))
         if self.rate_hz <= 0:
             raise ModelError(
                 f"espeak-ng does not start with its data in {data}: install espeakng-loader again, "
@@ -191,10 +191,14 @@ def to_sound(
     return samples, library().rate_hz, words
 
 
-@lru_cache(maxsize=1)
 def library() -> _Library:
     """The library; errors as `to_ipa` has them."""
-    return _Library()
+    with _starting:  # two of them in one process would spoil its state
+        return _start()
+
+
+_starting = threading.Lock()
+_start = lru_cache(maxsize=1)(_Library)
 
 
 def _clean(text: str) -> str:
