@@ -28,6 +28,6 @@ check lint-imports --no-cache
 check python tools/check_size.py
 if (($# == 0)); then # all of them: two processes of one thread each, which do not wait for each other
     export OMP_NUM_THREADS=1
-    set -- --numprocesses 2 --dist loadfile --max-worker-restart 1
+    set -- --numprocesses 2 --dist loadfile --max-worker-restart 0
 fi
 exec python -m pytest "$@"

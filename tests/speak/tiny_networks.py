@@ -57,9 +57,8 @@ def write_piper(folder):
 
 def _hum(graph, frames, name, frame_samples):
     """Sound [T] of frames [1, N], which get the name that the released file has for them."""
-    graph._node("Identity", [frames], [name], {})
     size = graph.constant(np.array([frame_samples], np.int64))
-    flat = graph.op("Reshape", name, graph.constant(np.array([-1], np.int64)))
+    flat = graph.op("Reshape", graph.named(frames, name), graph.constant(np.array([-1], np.int64)))
     total = graph.op("Mul", graph.op("ReduceSum", flat, keepdims=1), size)
     sound = graph.op("Expand", graph.constant(np.array([0.3], np.float32)), total)
     graph.output(sound, "audio", np.float32, ["T"])

@@ -44,8 +44,12 @@ class Graph:
 
     def output(self, value: str, name: str, dtype: DTypeLike, shape: Shape) -> None:
         """Give out a value under this name."""
+        self._outputs += message(12, _value(self.named(value, name), dtype, shape))
+
+    def named(self, value: str, name: str) -> str:
+        """A value under another name."""
         self._nodes += message(1, node("Identity", [value], [name], {}))
-        self._outputs += message(12, _value(name, dtype, shape))
+        return name
 
     def constant(self, array: NDArray[Any]) -> str:
         """Numbers that lie in the file."""
