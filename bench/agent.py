@@ -78,6 +78,9 @@ def main() -> None:
     soak.add_argument("--model", default="", help="as the server calls the agent")
     soak.add_argument("--minutes", type=float, default=30.0)
     soak.add_argument("--sessions", type=int, default=10)
+    soak.add_argument(
+        "--pause", type=float, nargs=2, default=(20.0, 40.0), help="s between turns of one"
+    )
     args = parser.parse_args()
     if args.command == "soak":
         import asyncio

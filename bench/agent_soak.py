@@ -34,7 +34,6 @@ WORDS = ["elephant", "banana", "mountain", "orange", "window", "guitar", "hospit
 WORDS += ["umbrella", "tomato", "airplane", "kitchen", "computer", "garden", "dolphin", "pyramid"]
 RATE_HZ = 24_000
 _FRAME_S = 0.1
-_PAUSE_S = (4.0, 12.0)  # between turns of one conversation
 _VANISH = 0.25  # share of turns after which a client is gone without a word
 
 
@@ -86,14 +85,20 @@ async def visitor(
     while time.monotonic() < ends_at:
         try:
             async with websockets.connect(url, additional_headers=headers, max_size=None) as socket:
-                await converse(socket, word, clip, tally, ends_at, order)
+                await converse(args, socket, word, clip, tally, ends_at, order)
         except (OSError, websockets.WebSocketException) as error:
             tally.errors[type(error).__name__] += 1
             await asyncio.sleep(1.0)
 
 
 async def converse(
-    socket: Any, word: str, clip: Clip, tally: Tally, ends_at: float, order: random.Random
+    args: Args,
+    socket: Any,
+    word: str,
+    clip: Clip,
+    tally: Tally,
+    ends_at: float,
+    order: random.Random,
 ) -> None:
     """Turns until the time is over or the client vanishes."""
     settings = {
@@ -107,7 +112,7 @@ async def converse(
         while time.monotonic() < ends_at:
             tally.turns["said"] += 1
             leaves = order.random() < _VANISH
-            quiet_s = order.uniform(*_PAUSE_S)
+            quiet_s = order.uniform(*args.pause)
             await say(socket, clip, 0.3 * quiet_s if leaves else quiet_s)
             if leaves:
                 tally.turns["vanished"] += 1

@@ -5,6 +5,7 @@ import pytest
 from tests.engines.e5s import PIECES, embed, weights, write_e5
 from tests.tool import load_tool
 
+from mooer import engines
 from mooer.engines.embedder import FILE, NAME, PASSAGE, QUERY, Embedder
 from mooer.errors import ModelError
 
@@ -17,10 +18,18 @@ def tensors():
 
 
 @pytest.fixture(scope="module")
-def embedder(tensors, tmp_path_factory):
+def folder(tensors, tmp_path_factory):
     folder = tmp_path_factory.mktemp("e5")
     write_e5(folder / FILE, tensors)
-    return Embedder(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedder(folder):
+    """All that is not rounded in the file is float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines.embedder, "ACCURACY", 1)
+        return Embedder(folder)
 
 
 @pytest.mark.parametrize(("method", "prefix"), [("queries", QUERY), ("passages", PASSAGE)])
@@ -31,6 +40,12 @@ def test_it_computes_what_the_paper_has(embedder, tensors, method, prefix):
         ids = embedder.tokens(prefix + text)
         rows = [[0, *ids[at : at + 30], 2] for at in range(0, max(1, len(ids)), 30)]
         np.testing.assert_allclose(vector, embed(tensors, rows), atol=2e-5, err_msg=text)
+
+
+def test_rounding_what_comes_in_turns_vectors_little(embedder, folder):
+    exact, rounded = embedder.passages(TEXTS), Embedder(folder).passages(TEXTS)
+    assert not np.array_equal(exact, rounded)
+    assert (exact * rounded).sum(axis=1).min() > 0.999
 
 
 def test_a_text_does_not_depend_on_its_batch(embedder):

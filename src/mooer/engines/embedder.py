@@ -25,6 +25,7 @@ from mooer.errors import ModelError
 NAME = "multilingual-e5-small"  # in the catalog
 FILE = "e5-small-q4.bin"
 QUERY, PASSAGE = "query: ", "passage: "
+ACCURACY = 4  # of MatMulNBits: what weights are multiplied with is rounded to 8 bits; 1: float32
 BATCH_TOKENS = 2048  # with what fills rows up to the longest
 
 _FLOAT32 = 1  # ONNX's number of the type
@@ -142,10 +143,9 @@ def _graph(file: E5File) -> bytes:
         weights = graph.constant(_in_pairs(packed.halves))
         scales = graph.constant(packed.scales.astype(np.float32))
         given = (x, weights, scales, "", "", vector(f"{name}.b"))
-        # Level 1: the weights alone are rounded, what they are multiplied with stays float32.
         sides: dict[str, Any] = {"K": num_blocks * BLOCK, "N": num_out, "bits": 4}
         return graph.op(
-            "com.microsoft.MatMulNBits", *given, block_size=BLOCK, accuracy_level=1, **sides
+            "com.microsoft.MatMulNBits", *given, block_size=BLOCK, accuracy_level=ACCURACY, **sides
         )
 
     def norm(x: str, added: str, name: str) -> str:
