@@ -99,6 +99,8 @@ INSTRUCTED = Heard(10.0, 0.9, instructed=True)
         "很抱歉，我无法直接收听音频。",
         "作为一个人工智能语言模型，我不能听录音。",
         "请提供需要转写的语音内容。",
+        "I’m sorry, but I can't assist with that.",
+        "很抱歉，我无法满足您的请求。",
     ],
 )
 def test_a_refusal_is_one_only_of_who_was_asked(text):
@@ -114,6 +116,7 @@ def test_a_refusal_is_one_only_of_who_was_asked(text):
         "The audio of this recording is very good.",
         "Please send the letter today.",
         "对不起，我不能去了。",
+        "I'm sorry, I can't help you with that, but my colleague can.",
         "人工智能语言模型的发展很快。",
     ],
 )

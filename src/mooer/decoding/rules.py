@@ -98,7 +98,7 @@ def leaks_prompt(hypothesis: Hypothesis, heard: Heard) -> bool:
 
 def refuses(hypothesis: Hypothesis, heard: Heard) -> bool:
     """A language model that talks about the request instead of doing it."""
-    return heard.instructed and bool(_REFUSAL.search(hypothesis.text))
+    return heard.instructed and bool(_REFUSAL.search(hypothesis.text.replace("’", "'")))
 
 
 Rule = Callable[[Hypothesis, Heard], bool]
@@ -162,7 +162,10 @@ _REFUSAL = re.compile(
     r"|\bplease (provide|upload|share|send|attach)\b[^.!?]{0,30}\b(audio|recording|speech|file)\b"
     r"|(抱歉|对不起|无法|不能|没有)[^。！？]{0,20}(音频|录音|转写|转录)"
     r"|作为[^。！？]{0,8}(AI|人工智能|语言模型)[^。！？]{0,16}(无法|不能)"
-    r"|请(您)?(提供|上传|发送|分享)[^。！？]{0,12}(音频|录音|语音)",
+    r"|请(您)?(提供|上传|发送|分享)[^。！？]{0,12}(音频|录音|语音)"
+    # What a person may say too, if there is more of it.
+    r"|^\W*I('m| am) sorry,? (but )?I can(no|')?t (assist|help)( you)? with (that|this)\W*$"
+    r"|^\W*很?(抱歉|对不起)，?但?我(无法|不能)(协助|满足|回答)[您你]?的?这?个?(请求|问题)\W*$",
     re.IGNORECASE,
 )
 
