@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +19,21 @@ from mooer.audio.frontend import Frontend
 from mooer.audio.vad import Samples, SpeechModel
 from mooer.config import override
 from mooer.engines.device import AUTO
-from mooer.engines.llm import usable_cores
 from mooer.engines.paraformer import ParaformerOnnx
 from mooer.engines.whisper import TimedWord
-from mooer.errors import ConfigError, MissingExtra
+from mooer.errors import ConfigError
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk
 from mooer.infer.one_pass import (
-    OnePassOptions,
     OnePassRecognizer,
     OnePassRun,
     in_batches,
     refuse,
     timed_words,
 )
-from mooer.infer.torch_device import tell_processor, torch_device
+from mooer.infer.released import ReleasedOptions, open_network
 from mooer.models.cif_times import token_times
-from mooer.models.funasr_folder import Precision, network_file, read_frontend
+from mooer.models.funasr_folder import read_frontend
 from mooer.models.paraformer_folder import Tokens, read_settings, read_tokens
 from mooer.text import find_language, is_cjk
 from mooer.transcript import Segment
@@ -47,11 +44,8 @@ _GOES_ON = "@@"  # at the end of a token: the next belongs to the same word
 
 
 @dataclass(frozen=True)
-class ParaformerOptions(OnePassOptions):
+class ParaformerOptions(ReleasedOptions):
     """How Paraformer is run."""
-
-    engine: Literal["auto", "onnx", "torch"] = "auto"  # auto: onnx if a file for it is there
-    precision: Precision = "auto"  # of two such files; auto: int8 if it is there
 
 
 class Spoken(Protocol):
@@ -151,21 +145,9 @@ def load_paraformer(
     """
     tokens = read_tokens(folder)
     frontend = read_frontend(folder, read_settings(folder).front)
-    versions = {"mooer": version("mooer")}
-    network: Network
-    path = None if options.engine == "torch" else network_file(folder, options.precision)
-    if path is not None:
-        tell_processor(device, folder.resolve().name)
-        network = ParaformerOnnx(path, num_threads=num_threads or usable_cores())
-        versions["onnxruntime"] = version("onnxruntime")
-    elif options.engine == "onnx":
-        raise ConfigError(
-            f"{folder} holds no network for onnxruntime: write one by `mooer models export "
-            f"{folder} --to onnx --out DIR`"
-        )
-    else:
-        network = _on_torch(folder, device, num_threads)
-        versions["torch"] = version("torch")
+    network, versions = open_network(
+        folder, options, device, num_threads, on_onnx=_on_onnx, on_torch=_on_torch
+    )
     if network.num_tokens is not None:
         tokens.require(network.num_tokens)
     name = folder.resolve().name
@@ -179,16 +161,14 @@ def options_from(parts: Mapping[str, str]) -> ParaformerOptions:
     return override(ParaformerOptions(), [f"{name}={value}" for name, value in parts.items()])
 
 
-def _on_torch(folder: Path, device: str, num_threads: int | None) -> Network:
-    try:
-        import torch
+def _on_onnx(path: Path, num_threads: int) -> Network:
+    return ParaformerOnnx(path, num_threads=num_threads)
 
-        from mooer.models.paraformer import load
-    except ImportError as error:
-        raise MissingExtra(error.name or "torch", "train") from error
-    if num_threads:
-        torch.set_num_threads(num_threads)
-    return load(folder, torch_device(device))
+
+def _on_torch(folder: Path, device: str) -> Network:
+    from mooer.models.paraformer import load
+
+    return load(folder, device)
 
 
 def read(said: Spoken, tokens: Tokens) -> Heard:

@@ -12,9 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,23 +22,21 @@ from mooer.audio.frontend import Frontend
 from mooer.audio.vad import Samples, SpeechModel
 from mooer.config import override
 from mooer.engines.device import AUTO
-from mooer.engines.llm import usable_cores
 from mooer.engines.sense_voice import SenseVoiceOnnx
 from mooer.engines.whisper import TimedWord
-from mooer.errors import ConfigError, MissingExtra
+from mooer.errors import ConfigError
 from mooer.infer.ctc_search import CtcSearch, Spelling, log_softmax
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk
 from mooer.infer.one_pass import (
-    OnePassOptions,
     OnePassRecognizer,
     OnePassRun,
     in_batches,
     refuse,
     timed_words,
 )
-from mooer.infer.torch_device import tell_processor, torch_device
-from mooer.models.funasr_folder import Precision, network_file, read_frontend
+from mooer.infer.released import ReleasedOptions, open_network
+from mooer.models.funasr_folder import read_frontend
 from mooer.models.sense_voice_folder import read_settings, vocabulary_file
 from mooer.models.sense_voice_labels import (
     BLANK,
@@ -63,13 +60,11 @@ _HEARD_BESIDE_SPEECH = ("Speech", "Speech_Noise", UNKNOWN_EVENT)  # no segment w
 
 
 @dataclass(frozen=True)
-class SenseVoiceOptions(OnePassOptions):
+class SenseVoiceOptions(ReleasedOptions):
     """What SenseVoice is asked for, and how it is run."""
 
     itn: bool = True  # punctuation, and numbers as figures (the text-norm query)
     ban_emo_unk: bool = False  # every chunk is given an emotion
-    engine: Literal["auto", "onnx", "torch"] = "auto"  # auto: onnx if a file for it is there
-    precision: Precision = "auto"  # of two such files; auto: int8 if it is there
 
 
 class Network(Protocol):
@@ -186,21 +181,9 @@ def load_sense_voice(
     """
     vocabulary = read_vocabulary(vocabulary_file(folder))
     frontend = read_frontend(folder, read_settings(folder).front)
-    versions = {"mooer": version("mooer")}
-    network: Network
-    path = None if options.engine == "torch" else network_file(folder, options.precision)
-    if path is not None:
-        tell_processor(device, folder.resolve().name)
-        network = SenseVoiceOnnx(path, num_threads=num_threads or usable_cores())
-        versions["onnxruntime"] = version("onnxruntime")
-    elif options.engine == "onnx":
-        raise ConfigError(
-            f"{folder} holds no network for onnxruntime: write one by `mooer models export "
-            f"{folder} --to onnx --out DIR`"
-        )
-    else:
-        network = _on_torch(folder, device, num_threads)
-        versions["torch"] = version("torch")
+    network, versions = open_network(
+        folder, options, device, num_threads, on_onnx=_on_onnx, on_torch=_on_torch
+    )
     if network.num_classes is not None:
         vocabulary.require(network.num_classes)
     name = folder.resolve().name
@@ -214,16 +197,14 @@ def options_from(parts: Mapping[str, str]) -> SenseVoiceOptions:
     return override(SenseVoiceOptions(), [f"{name}={value}" for name, value in parts.items()])
 
 
-def _on_torch(folder: Path, device: str, num_threads: int | None) -> Network:
-    try:
-        import torch
+def _on_onnx(path: Path, num_threads: int) -> Network:
+    return SenseVoiceOnnx(path, num_threads=num_threads)
 
-        from mooer.models.sense_voice import load
-    except ImportError as error:
-        raise MissingExtra(error.name or "torch", "train") from error
-    if num_threads:
-        torch.set_num_threads(num_threads)
-    return load(folder, torch_device(device))
+
+def _on_torch(folder: Path, device: str) -> Network:
+    from mooer.models.sense_voice import load
+
+    return load(folder, device)
 
 
 def _searched(heard: Rich, logits: NDArray[np.float32], search: CtcSearch) -> Rich:
