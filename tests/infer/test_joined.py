@@ -1,5 +1,7 @@
 """Whisper with a language model in its search hears what its domain says."""
 
+from dataclasses import replace
+
 import pytest
 
 from mooer.audio.wave import read_wave
@@ -28,7 +30,8 @@ def test_the_spelling_of_the_domain_wins(examples):
 
     lm = trained("good mourning everyone thank you", "a good mourning", "good mourning to you")
     assert said(Fusion(FusionOptions("shallow", lm_weight=0.0), lm)).startswith("Good morning, ")
-    assert "mourning" in said(Fusion(FusionOptions("shallow", lm_weight=1.1), lm)).lower()
-    opposed = FusionOptions("density", lm_weight=1.1, source_weight=1.1)
+    domain = FusionOptions("shallow", lm_weight=2.0, length_bonus=2.0)
+    assert "mourning" in said(Fusion(domain, lm)).lower()
+    opposed = replace(domain, method="density", source_weight=2.0, length_bonus=0.0)
     assert "morning" in said(Fusion(opposed, lm, source=lm))  # one takes back what the other gives
     assert search_of(whisper) is search_of(whisper)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mooer.decoding.weighed import Weighed
 from mooer.engines.whisper import Decoded, DecodeOptions, Encoded, Whisper
@@ -34,12 +35,15 @@ class JoinedWhisper:
     def hypotheses(
         self, chunks: Sequence[Encoded], language: str, options: DecodeOptions, max_tokens: int
     ) -> list[list[Decoded]]:
-        """The texts that ended, the best first; in their log-probabilities is nothing of the LM."""
+        """The texts that ended, the best first; in their log-probabilities is nothing of the LM.
+
+        They are compared by sums, not by means: of lengths the formula has a part of its own.
+        """
         scorer, ends = self._scorer, (self._search.end,)
         return self._search.hypotheses(
             chunks,
             language,
-            options,
+            replace(options, length_penalty=0.0),
             max_tokens,
             adjust=None if scorer is None else Weighed(scorer, ends),
             ilm_weight=self._ilm_weight,

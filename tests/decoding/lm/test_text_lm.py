@@ -55,10 +55,35 @@ def test_pieces_score_what_the_whole_does(units, text, data):
         score, state = lm.advance(state, content[begin:end])
         total += score
     assert total + lm.finish(state) == pytest.approx(whole(lm, text))
-    model = lm.model
-    wanted = model.logprob([model.units[lm.unit(unit)] for unit in units_of(text, lm.kind)])
-    assert whole(lm, text) == pytest.approx(wanted)
+    assert whole(lm, text) == pytest.approx(by_units(lm, units_of(text, lm.kind)))
     assert lm.logprobs([text]) == [whole(lm, text)]
+
+
+def by_units(lm, units):
+    model, total = lm.model, 0.0
+    state = model.start()
+    for unit in units:
+        log_prob, after = model.score(state, lm.unit(unit))
+        long = max(1, len(unit) / 6) if lm.unit(unit) == model.unknown else 1
+        total, state = total + log_prob * long, after
+    return total + model.finish(state)
+
+
+def test_an_unknown_word_costs_as_soon_as_it_is_one_and_the_more_the_longer():
+    lm = lm_of()
+    model = lm.model
+    unknown, _ = model.score(model.start(), model.unknown)
+    found, state = [], lm.start()
+    for piece in ("w", "e", "t", "wetw", "e" * 20):
+        added, state = lm.advance(state, piece)
+        found.append(added)
+    assert found[:2] == [0, 0]  # it may be "we"
+    assert found[2:4] == pytest.approx([unknown, unknown / 6])
+    assert sum(found) == pytest.approx(unknown * 27 / 6)
+    taken_back, state = lm.advance(lm.start(), "caf")
+    assert taken_back == 0
+    added, _ = lm.advance(state, "\u0301 ")  # with its accent it is known as it is without
+    assert added == pytest.approx(model.score(model.start(), lm.unit("caf"))[0])
 
 
 def test_a_score_comes_when_the_unit_is_whole():

@@ -9,13 +9,20 @@ Text comes in pieces of any length, and what is given back is what can be said f
 of a word comes when something follows that is no part of it, that of a Chinese character at once,
 half a character (bytes of a byte-level BPE) adds nothing until it is whole. The sum of all that was
 given back, with `finish`, is the natural log of the probability of the whole text and its end.
+
+An n-gram model has one probability for all words that it does not know, be they a name or forty
+letters of nonsense. Here one of more than six letters costs as many times more as it is longer, and
+it costs that as soon as no word begins so: else a search would fill its beams with words that never
+end.
 """
 
 from __future__ import annotations
 
+import bisect
 import codecs
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol, TypeVar
 
 from mooer.decoding.lm.ngram import NGram, State
@@ -25,6 +32,7 @@ from mooer.text import is_cjk, to_simplified, to_traditional
 S = TypeVar("S")
 
 _MAX_REMEMBERED = 500_000  # words whose ids are kept
+_USUAL_LETTERS = 6  # of a word
 
 
 class TextLM(Protocol[S]):
@@ -72,6 +80,7 @@ class NGramText:
         self.kind = kind or kind_of(model.vocabulary)
         self._capitals = _in_capitals(model.vocabulary)
         self._ids: dict[str, int] = {}
+        self._begun: dict[str, bool] = {}
 
     def start(self) -> TextState:
         """See `TextLM`."""
@@ -82,15 +91,16 @@ class NGramText:
         text, broken = whole_characters(state.broken, piece)
         text = state.open + spread(text, self.kind)
         done, space, rest = text.rpartition(" ")
-        if not space:
-            return 0.0, state._replace(open=rest, broken=broken)
-        score, ngram, after_letters = self._score(state, words_in(done))
-        return score, TextState(ngram, rest, broken, after_letters)
+        score, ngram, after_letters = 0.0, state.ngram, state.after_letters
+        if space:
+            score, ngram, after_letters = self._score(state, words_in(done))
+        new = TextState(ngram, rest, broken, after_letters)
+        return score + self._foreseen(new) - self._foreseen(state), new
 
     def finish(self, state: TextState) -> float:
         """See `TextLM`; what is no whole character by then does not count."""
         score, ngram, _ = self._score(state, words_in(state.open))
-        return score + self.model.finish(ngram)
+        return score - self._foreseen(state) + self.model.finish(ngram)
 
     def logprobs(self, texts: Sequence[str]) -> list[float]:
         """See `TextLM`."""
@@ -105,14 +115,46 @@ class NGramText:
         found = self._ids.get(text)
         if found is None:
             known = self.model.vocabulary
-            cased = text.upper() if self._capitals else text
-            forms = [cased, _unaccented(cased)]
-            if any(map(is_cjk, text)):  # Whisper writes either script, as it likes
-                forms += [to_simplified(text), to_traditional(text)]
+            forms = self._forms(text)
             found = next((known[form] for form in forms if form in known), self.model.unknown)
             if len(self._ids) < _MAX_REMEMBERED:
                 self._ids[text] = found
         return found
+
+    def _forms(self, text: str) -> list[str]:
+        cased = text.upper() if self._capitals else text
+        forms = [cased, _unaccented(cased)]
+        if any(map(is_cjk, text)):  # Whisper writes either script, as it likes
+            forms += [to_simplified(text), to_traditional(text)]
+        return forms
+
+    def _foreseen(self, state: TextState) -> float:
+        """What the open word costs at least, if it can be none that the model knows."""
+        word = state.open.strip("'")
+        if not word or self.kind == "characters" or self._may_begin(word):
+            return 0.0
+        return self._unknown(state.ngram, word)
+
+    def _unknown(self, state: State, word: str) -> float:
+        log_prob, _ = self.model.score(state, self.model.unknown)
+        return log_prob * max(1.0, len(word) / _USUAL_LETTERS)
+
+    def _may_begin(self, text: str) -> bool:
+        """Whether a known word begins so."""
+        found = self._begun.get(text)
+        if found is None:
+            found = any(map(self._is_beginning, self._forms(text)))
+            if len(self._begun) < _MAX_REMEMBERED:
+                self._begun[text] = found
+        return found
+
+    def _is_beginning(self, text: str) -> bool:
+        place = bisect.bisect_left(self._sorted, text)
+        return place < len(self._sorted) and self._sorted[place].startswith(text)
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self.model.vocabulary)
 
     def _score(self, state: TextState, words: list[str]) -> tuple[float, State, bool]:
         units: Iterable[str] = words
@@ -120,8 +162,10 @@ class NGramText:
             units = letters(words, after_letters=state.after_letters)
         total, ngram = 0.0, state.ngram
         for unit in units:
-            log_prob, ngram = self.model.score(ngram, self.unit(unit))
-            total += log_prob
+            known = self.unit(unit)
+            log_prob, after = self.model.score(ngram, known)
+            total += self._unknown(ngram, unit) if known == self.model.unknown else log_prob
+            ngram = after
         return total, ngram, not is_cjk(words[-1][0]) if words else state.after_letters
 
 
