@@ -117,9 +117,9 @@ def test_the_usual_method_is_that_of_the_recogniser(tmp_path, recognizer):
     lm = tmp_path / "lm.bin"
     write_ngram(train_ngram(["今天", "很好"], TrainOptions(2)).tables, lm)
     whisper = Recognizer(ManyMinded([]), LoudnessVad(), versions={})
-    for one, method in ((recognizer, "shallow"), (whisper, "rescore")):
-        fusion, _ = load_asked(Asked(lm=lm), one)
-        assert (fusion.options.method, fusion.options.lm_weight) == (method, 0.4)
+    for one, usual in ((recognizer, ("shallow", 0.5, 3.0)), (whisper, ("rescore", 0.1, 0.5))):
+        options = load_asked(Asked(lm=lm), one)[0].options
+        assert (options.method, options.lm_weight, options.length_bonus) == usual
     fusion, _ = load_asked(Asked(lm=lm, source_lm=lm, method="lodr"), whisper)
     assert fusion.options.source_weight == 0.2
     with pytest.raises(ConfigError, match="search for CTC models"):

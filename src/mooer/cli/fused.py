@@ -31,7 +31,10 @@ Method = Annotated[
     ),
 ]
 LmWeight = Annotated[
-    float | None, typer.Option(help="Of the language model. [default: 0.4]", show_default=False)
+    float | None,
+    typer.Option(
+        help="Of the language model. [default: 0.5 for CTC, else 0.1]", show_default=False
+    ),
 ]
 SourceLm = Annotated[
     Path | None, typer.Option(help="LM of the recogniser's training texts: density, lodr.")
@@ -47,12 +50,18 @@ IlmWeight = Annotated[
     ),
 ]
 LengthBonus = Annotated[
-    float | None, typer.Option(help="Added for each word. [default: 0]", show_default=False)
+    float | None,
+    typer.Option(help="Added for each word. [default: 3 for CTC, else 0.5]", show_default=False),
 ]
 DomainFolder = Annotated[
     Path | None,
     typer.Option("--domain", help="Folder of `mooer domain build`: LM, hotwords and weights."),
 ]
+
+
+# Where nothing is said or tuned: what a recogniser that hears badly bears, and one that hears well.
+_FOR_CTC = {"lm_weight": 0.5, "length_bonus": 3.0}
+_FOR_OTHERS = {"lm_weight": 0.1, "length_bonus": 0.5}
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,8 @@ def _options(asked: Asked, given: FusionOptions | None, searches: bool) -> Fusio
     method = asked.method or (given.method if given else usual)
     if given and not asked.method and not searches and method in ("shallow", "wfst"):
         method = "rescore"  # the same formula, where the search takes no scorer
-    options = as_method(given, method) if given else FusionOptions(method)
+    usual_weights = _FOR_CTC if searches else _FOR_OTHERS
+    options = as_method(given, method) if given else FusionOptions(method, **usual_weights)
     parts = METHODS[method].parts
     if given is None and SOURCE in parts:
         options = replace(options, source_weight=0.2)
