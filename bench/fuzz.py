@@ -436,12 +436,17 @@ async def heard(client: httpx.AsyncClient, data: bytes) -> str:
 
 
 async def warmed(args: Args) -> None:
-    """Have all models loaded that a form may ask for."""
+    """Have all models loaded that a request may ask for."""
     headers = {"Authorization": f"Bearer {args.key}"}
     good = (EXAMPLES / "en.flac").read_bytes()
     async with httpx.AsyncClient(base_url=args.url, timeout=300, headers=headers) as client:
         for wish in ({"align": "true"}, {"speakers": "auto"}, {"rich": "true", "gender": "true"}):
             await client.post(HEARS[0], files={"file": good}, data=wish)
+        await client.post("/v1/audio/speech", json={"input": "Good morning.", "voice": "alloy"})
+        sound = {"data": base64.b64encode(good).decode(), "format": "flac"}
+        content = [{"type": "input_audio", "input_audio": sound}]
+        asked = {"messages": [{"role": "user", "content": content}], "max_tokens": 8}
+        await client.post("/v1/chat/completions", json=asked)
 
 
 async def settled(client: httpx.AsyncClient) -> dict[str, str]:
