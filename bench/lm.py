@@ -46,7 +46,7 @@ from mooer.decoding.nbest import NBest, read_nbest, write_nbest
 from mooer.decoding.tuning import MAX_P, tokens_of, tune
 from mooer.evaluate.bootstrap import compare_systems
 from mooer.infer import RecognizeOptions, load
-from mooer.infer.candidates import candidates, fusions_for_tuning
+from mooer.infer.candidates import candidates, fusions_for_tuning, grid_for
 from mooer.infer.ctc_recognizer import CtcRecognizer
 from mooer.infer.domain import compose
 from mooer.infer.fusion import Fusion, estimate_prior
@@ -197,7 +197,7 @@ class Part:
     def fusion(self, method: str, other: Part) -> Fusion | None:
         """The method with weights of the other half; None where none of them helps there."""
         usual = "shallow" if method == "wfst" else method
-        best = tune(other.scored(usual), usual, max_p=MAX_P).options
+        best = tune(other.scored(usual), usual, grid_for(self._ear), max_p=MAX_P).options
         if not best.weights:
             return None
         if method == "wfst":

@@ -14,7 +14,7 @@ from mooer.decoding.lm.training import TrainOptions, train_ngram
 from mooer.engines.whisper import Decoded, DecodeOptions, Whisper
 from mooer.errors import ConfigError, ModelError
 from mooer.infer import RecognizeOptions, Recognizer
-from mooer.infer.candidates import candidates, fusions_for_tuning, nbest_of
+from mooer.infer.candidates import candidates, fusions_for_tuning, grid_for, nbest_of
 from mooer.infer.ctc_recognizer import CtcRecognizer, load_ctc
 from mooer.infer.domain import DomainSettings, as_method, build_lm, read_domain, write_settings
 from mooer.infer.fusion import Fusion, estimate_prior, load_fusion, read_prior, save_prior
@@ -203,6 +203,9 @@ def test_each_kind_of_recogniser_is_searched_at_its_own_weights(lm, recognizer):
     ctc, own = (fusions_for_tuning(one, model) for one in (recognizer, whisper))
     assert len(ctc) == 2
     assert max(one.options.lm_weight for one in own) < min(one.options.lm_weight for one in ctc)
+    for one, fusions in ((recognizer, ctc), (whisper, own)):  # no more is tried than was searched
+        most = max(fusion.options.lm_weight for fusion in fusions)
+        assert max(grid_for(one).lm_weight) == most
 
 
 def test_what_is_too_long_for_a_list_is_left_out(recognizer, caplog):

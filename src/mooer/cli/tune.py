@@ -99,19 +99,20 @@ def run_tuning(
     from mooer.decoding.tuning import MAX_P
     from mooer.decoding.tuning import tune as search
     from mooer.errors import ConfigError
+    from mooer.infer.candidates import grid_for
     from mooer.infer.domain import PRIOR, fusion_of
     from mooer.infer.fusion import load_fusion
 
     lm, source, folder = places
     options = FusionOptions(method if method != "wfst" else "shallow")
     needs_ilm = ILM in METHODS[options.method].parts
+    recognizer = _recognizer(model)
     if nbest is not None and nbest.is_file():
         typer.echo(f"n-best lists: {nbest}, which is there already", err=True)
         lists = read_nbest(nbest)
     else:
         prior = None if folder is None else folder / PRIOR
         assert lm is not None
-        recognizer = _recognizer(model)
         lists = list(_decoded(recognizer, manifest, (prior, lm), limit, needs_ilm))
         if nbest is not None:
             write_nbest(nbest, lists)
@@ -125,7 +126,7 @@ def run_tuning(
     else:
         fusion = load_fusion(options, lm=lm, source=source)
     lists = [fusion.scored(one, None) for one in lists]
-    tuned = search(lists, options.method, max_p=MAX_P)
+    tuned = search(lists, options.method, grid_for(recognizer), max_p=MAX_P)
     if tuned.p_value > MAX_P:
         logger.warning(
             "no weights of %s lower the errors for sure (p %.2f): all are 0. More recordings, or "

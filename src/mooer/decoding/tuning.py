@@ -34,7 +34,8 @@ _SIGNS = {LM: 1.0, SOURCE: -1.0, ILM: -1.0, LENGTH: 1.0}
 class Grid:
     """What is tried for each weight of `FusionOptions`.
 
-    No more than lists are searched with: beyond that they do not hold what a search would find.
+    No more than lists are searched with: beyond that they do not hold what a search would find. As
+    it stands, it is for CTC models; `infer.candidates.grid_for` has others.
     """
 
     lm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)

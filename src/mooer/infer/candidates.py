@@ -14,6 +14,7 @@ from mooer.data.manifest import Item
 from mooer.decoding.fusion import ILM, FusionOptions
 from mooer.decoding.lm.text_lm import TextLM
 from mooer.decoding.nbest import Candidate, NBest
+from mooer.decoding.tuning import Grid
 from mooer.engines.whisper import MAX_WINDOW_S
 from mooer.errors import ConfigError
 from mooer.infer.answering import language_of
@@ -76,6 +77,17 @@ def fusions_for_tuning(recognizer: Listener, lm: TextLM[Any]) -> tuple[Fusion, .
     return tuple(
         Fusion(FusionOptions(lm_weight=share, length_bonus=bonus), lm) for share, bonus in weights
     )
+
+
+def grid_for(recognizer: Listener) -> Grid:
+    """What is tried: no more than `fusions_for_tuning` has searched with.
+
+    Whisper, which knows much of language, is led astray by more, and drops words without a bonus.
+    """
+    if isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer):
+        return Grid()
+    weights = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+    return Grid(weights, weights, weights, length_bonus=(0.25, 0.5, 0.75, 1.0, 1.5))
 
 
 def nbest_of(

@@ -132,7 +132,8 @@ class GuardedDecoder:
     ) -> tuple[list[Decoded], Callable[[], list[float]]]:
         """The hypotheses of one chunk, and what tells their log-probabilities without the sound.
 
-        To those of the search by itself come those of searches with `fusions`, each text once.
+        To those of the search by itself come those of searches with `fusions`, each text once. What
+        goes round in circles is left out, as it would be decoded again.
         """
         floor_s = TIMED_WINDOW_S if self._is_timed(chunk) else MIN_WINDOW_S
         encoded = self._engine.encode(chunk.samples, window_for(chunk.duration_s, floor_s))
@@ -146,9 +147,15 @@ class GuardedDecoder:
         by_text: dict[str, Decoded] = {}
         for one in sorted(found, key=lambda one: -one.logprob):
             by_text.setdefault(one.text, one)
-        found = list(by_text.values())
+        every = list(by_text.values())
+        found = [one for one in every if not self._circles(one, chunk)] or every
         texts = [one.tokens for one in found]
         return found, lambda: self._engine.habits(encoded, texts, self._language)
+
+    def _circles(self, one: Decoded, chunk: Chunk) -> bool:
+        said = rules.Hypothesis(one.text, len(one.tokens), one.avg_logprob)
+        heard = rules.Heard(chunk.duration_s)
+        return any(rules.RULES[name](said, heard) for name in ("loops", "echoes", "too_long"))
 
     def _asked(self, chunk: Chunk, *, prompted: bool) -> DecodeOptions:
         options = self._options
