@@ -105,6 +105,18 @@ def test_a_score_comes_when_the_unit_is_whole():
     assert len({state, state}) == 1  # a state can be kept in sets
 
 
+def test_digits_are_asked_as_chinese_says_them():
+    lm = lm_of((*SPECIAL, *"零一二三四五六七八九我"))
+    assert whole(lm, "我103") == pytest.approx(whole(lm, "我一零三"))
+    some, state = lm.advance(lm.start(), "10")
+    more, state = lm.advance(state, "3 我")
+    assert some < 0
+    assert some + more + lm.finish(state) == pytest.approx(whole(lm, "一零三我"))
+    english = lm_of()
+    model = english.model
+    assert whole(english, "103") == pytest.approx(model.logprob(["<unk>"]))
+
+
 def test_half_a_character_at_the_end_does_not_count():
     lm = lm_of()
     _, state = lm.advance(lm.start(), "我".encode()[:2])

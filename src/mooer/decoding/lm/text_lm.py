@@ -13,7 +13,7 @@ given back, with `finish`, is the natural log of the probability of the whole te
 An n-gram model has one probability for all words that it does not know, be they a name or forty
 letters of nonsense. Here one of more than six letters costs as many times more as it is longer, and
 it costs that as soon as no word begins so: else a search would fill its beams with words that never
-end.
+end. A number in digits that a model of Chinese does not know is asked as characters, one by one.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ S = TypeVar("S")
 
 _MAX_REMEMBERED = 500_000  # words whose ids are kept
 _USUAL_LETTERS = 6  # of a word
+_DIGITS = "零一二三四五六七八九"
 
 
 class TextLM(Protocol[S]):
@@ -133,11 +134,27 @@ class NGramText:
         word = state.open.strip("'")
         if not word or self.kind == "characters" or self._may_begin(word):
             return 0.0
-        return self._unknown(state.ngram, word)
+        return self._scored(state.ngram, word)[0]
 
-    def _unknown(self, state: State, word: str) -> float:
-        log_prob, _ = self.model.score(state, self.model.unknown)
-        return log_prob * max(1.0, len(word) / _USUAL_LETTERS)
+    def _scored(self, ngram: State, unit: str) -> tuple[float, State]:
+        """A unit's log-probability, and the state behind it."""
+        known = self.unit(unit)
+        if known == self.model.unknown and self._numerals and unit.isdecimal():
+            total = 0.0
+            for digit in unit:
+                log_prob, ngram = self.model.score(ngram, self._numerals[int(digit)])
+                total += log_prob
+            return total, ngram
+        log_prob, after = self.model.score(ngram, known)
+        if known == self.model.unknown:
+            log_prob *= max(1.0, len(unit) / _USUAL_LETTERS)
+        return log_prob, after
+
+    @cached_property
+    def _numerals(self) -> tuple[int, ...]:
+        """The ids of Chinese digits, 0 first; () of a model that lacks one."""
+        known = self.model.vocabulary
+        return tuple(known[one] for one in _DIGITS if set(_DIGITS) <= known.keys())
 
     def _may_begin(self, text: str) -> bool:
         """Whether a known word begins so."""
@@ -162,10 +179,8 @@ class NGramText:
             units = letters(words, after_letters=state.after_letters)
         total, ngram = 0.0, state.ngram
         for unit in units:
-            known = self.unit(unit)
-            log_prob, after = self.model.score(ngram, known)
-            total += self._unknown(ngram, unit) if known == self.model.unknown else log_prob
-            ngram = after
+            log_prob, ngram = self._scored(ngram, unit)
+            total += log_prob
         return total, ngram, not is_cjk(words[-1][0]) if words else state.after_letters
 
 
