@@ -168,3 +168,13 @@ def test_nothing_is_reported_home(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | own
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_threads_do_not_spin_for_long_unless_told_to() -> None:
+    program = "import os, mooer; print(os.environ['GOMP_SPINCOUNT'])"
+    unset = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+    for environment, wanted in ((unset, "20000"), (unset | {"GOMP_SPINCOUNT": "7"}, "7")):
+        found = subprocess.run(
+            [sys.executable, "-c", program], env=environment, check=True, capture_output=True
+        )
+        assert found.stdout.decode().strip() == wanted

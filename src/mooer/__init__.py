@@ -16,6 +16,9 @@ __version__ = "0.1.0"
 
 # onnxruntime's wheels tell Microsoft of their use unless this is set before they are loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# llama.cpp's threads wait for each other hundreds of times a token, and spin for it too long: one
+# that has lost its core to other work keeps the rest from doing anything. Read by libgomp.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 if TYPE_CHECKING:
     from mooer.errors import MooerError
