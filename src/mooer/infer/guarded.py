@@ -34,6 +34,7 @@ TIMED_MAX_S = 12.0
 TIMED_WINDOW_S = 24.0
 _SURE_OF_LANGUAGE = 0.5  # below it, more chunks are asked
 _CHUNKS_TO_ASK = 4
+_CIRCLES = frozenset(("loops", "echoes", "too_long"))  # what no list of hypotheses should hold
 SCRIPTS = ("hans", "hant")
 TASKS = ("asr", "ast", "asr_ast")
 
@@ -154,8 +155,8 @@ class GuardedDecoder:
 
     def _circles(self, one: Decoded, chunk: Chunk) -> bool:
         said = rules.Hypothesis(one.text, len(one.tokens), one.avg_logprob)
-        heard = rules.Heard(chunk.duration_s)
-        return any(rules.RULES[name](said, heard) for name in ("loops", "echoes", "too_long"))
+        found = rules.faults(said, rules.Heard(chunk.duration_s))
+        return not _CIRCLES.isdisjoint(found)
 
     def _asked(self, chunk: Chunk, *, prompted: bool) -> DecodeOptions:
         options = self._options

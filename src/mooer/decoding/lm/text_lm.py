@@ -154,7 +154,7 @@ class NGramText:
     def _numerals(self) -> tuple[int, ...]:
         """The ids of Chinese digits, 0 first; () of a model that lacks one."""
         known = self.model.vocabulary
-        return tuple(known[one] for one in _DIGITS if set(_DIGITS) <= known.keys())
+        return tuple(known[one] for one in _DIGITS) if known.keys() >= set(_DIGITS) else ()
 
     def _may_begin(self, text: str) -> bool:
         """Whether a known word begins so."""
