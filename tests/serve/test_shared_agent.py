@@ -97,11 +97,18 @@ def test_an_answer_that_nobody_reads_on_stands_still_until_another_wants_the_min
     assert "".join(reading) == "a1 a2 "
 
 
-def test_a_mind_reads_ahead_in_its_turn_if_it_can(thinking, mind):
+def test_a_mind_reads_ahead_if_it_can_and_is_idle(thinking, mind):
     SharedMind(thinking, job()).read(TURNS, system="a")  # this one cannot
     reads = []
     mind.read = lambda turns, *, system, tools=(): reads.append((turns, system))
-    SharedMind(thinking, job()).read(TURNS, system="a")
+    mind.gate.set()
+    answer = SharedMind(thinking, job()).answer(TURNS, system="b")
+    next(answer)
+    SharedMind(thinking, job()).read(TURNS, system="c")  # while another is answered
+    assert reads == []
+    answer.close()
+    until(lambda: mind.num_closed == 1)
+    until(lambda: SharedMind(thinking, job()).read(TURNS, system="a") or reads)
     assert reads == [(TURNS, "a")]
 
 

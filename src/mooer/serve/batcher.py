@@ -70,6 +70,11 @@ class Batcher(Generic[I, R]):
         return len(self._waiting)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing is done, and nothing waits."""
+        return not self._num_busy and not self._waiting
+
+    @property
     def is_alone(self) -> bool:
         """Whether one thread is at work at most, and nothing waits for another."""
         return self._num_busy <= 1 and not self._waiting

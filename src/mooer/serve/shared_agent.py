@@ -71,9 +71,10 @@ class Thinking:
         futures = self._batcher.submit(job, None, [work], [_ANSWER_COST])
         return lambda: self._batcher.withdraw(futures)
 
-    def run(self, job: Job, work: Callable[[], None]) -> None:
-        """Have work done when it is its turn, and wait for it. StoppedError once it has left."""
-        self._batcher.map(job, None, [work], [_READ_COST])
+    def run_if_idle(self, job: Job, work: Callable[[], None]) -> None:
+        """Have work done if there is no other, and wait for it. StoppedError once it has left."""
+        if self._batcher.is_idle:
+            self._batcher.map(job, None, [work], [_READ_COST])
 
     def close(self) -> None:
         """End the thread after the answer that it is at."""
@@ -129,11 +130,14 @@ class SharedMind:
             take_back()
 
     def read(self, turns: Sequence[Turn], *, system: str, tools: Sequence[Tool] = ()) -> None:
-        """As `ReadingMind` has it, if the mind is one. StoppedError once the caller has left."""
+        """As `ReadingMind` has it, if the mind is one and has nothing else to do.
+
+        What it reads for one it soon forgets for others. StoppedError once the caller has left.
+        """
         mind = self._thinking.mind
         if isinstance(mind, ReadingMind):
             work = partial(mind.read, turns, system=system, tools=tools)
-            self._thinking.run(self._job, work)
+            self._thinking.run_if_idle(self._job, work)
 
 
 class _Writing:
