@@ -113,6 +113,15 @@ def test_stop_and_seed(llm):
 
 
 @pytest.mark.real
+def test_tells_what_is_likely_to_follow(llm):
+    likely = llm.likely_next("The capital of France is", 5)
+    assert max(likely, key=likely.get) == " Paris"
+    assert 0.5 < sum(likely.values()) <= 1.001
+    assert len(likely) <= 5
+    with pytest.raises(DecodeError, match="does not fit"):
+        llm.likely_next("word " * 2000)
+
+
 def test_a_prompt_too_long_is_an_error_and_the_next_one_is_answered(llm):
     with pytest.raises(DecodeError, match="does not fit a context of 1024"):
         ask(llm, "很长的话" * 2000)

@@ -112,6 +112,17 @@ def test_a_mind_reads_ahead_if_it_can_and_is_idle(thinking, mind):
     assert reads == [(TURNS, "a")]
 
 
+def test_a_mind_tells_where_sentences_end_beside_what_it_writes(thinking, mind):
+    shared = SharedMind(thinking, job())
+    assert shared.ends("so") is None  # this one cannot
+    mind.ends = lambda text: 0.25
+    mind.gate.set()
+    answer = shared.answer(TURNS, system="a")
+    next(answer)
+    assert shared.ends("so") == 0.25
+    answer.close()
+
+
 def test_one_that_is_void_is_not_written_on(thinking, mind):
     mind.num_words = 10_000_000
     mind.gate.set()

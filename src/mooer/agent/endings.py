@@ -1,16 +1,23 @@
-"""How long a silence ends a turn, by what the turn model heard and by the words."""
+"""How long a silence ends a turn: by the voice, which the turn model heard, and by the words."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 
 from mooer.agent.jobs import Tell, Work
+from mooer.agent.mind import EndingMind
 from mooer.agent.options import AgentOptions
 from mooer.agent.parts import Samples, TurnModel
 from mooer.agent.user_turn import Attempt
 from mooer.text import is_cjk
 
-_DOUBT = 0.5  # what is left of the probability where the last word wants another
+# Of the log-odds of an end: fitted on ends and cuts of read speech (bench/agent_endings.py).
+BY_VOICE, BY_WORDS, NEUTRAL = 0.32, 0.56, 0.11
+_UNFINISHED = 0.002  # by words of which no mind tells, where the last one wants another
+LEAST = 1e-4  # of a probability: models are not surer than that
+MARKS = "。.！!？?；;，,、…—- "
+_MOST_LETTERS = 200  # of a long turn, the last
 # After these nobody has finished; those that may end a sentence as well ("that") are not here.
 _ENGLISH = (
     "a an the and or but so because if when while although unless until than as of to from with "
@@ -43,7 +50,7 @@ def is_unfinished(text: str) -> bool:
 
 
 def asking(model: TurnModel, samples: Samples) -> Work:
-    """Work that tells the probability that the turn in samples [T] is over."""
+    """Work that tells the probability that the turn in samples [T] is over, by the voice."""
 
     def work(tell: Tell) -> Generator[None, None, None]:
         tell(model.complete(samples))
@@ -52,18 +59,44 @@ def asking(model: TurnModel, samples: Samples) -> Work:
     return work
 
 
+def reading(mind: EndingMind, text: str) -> Work:
+    """Work that tells the probability that a sentence ends after a text; None if nobody knows."""
+    bare = text.rstrip(MARKS)[-_MOST_LETTERS:]  # a recogniser writes a full stop after anything
+
+    def work(tell: Tell) -> Generator[None, None, None]:
+        tell(mind.ends(bare) if bare else None)
+        yield
+
+    return work
+
+
+def probability_of_end(by_voice: float, by_words: float) -> float:
+    """Both in one.
+
+    >>> [round(probability_of_end(0.9, words), 2) for words in (0.001, 0.11, 0.5)]
+    [0.13, 0.67, 0.83]
+    """
+    by_voice, by_words = max(LEAST, min(1 - LEAST, by_voice)), max(LEAST, by_words)
+    odds = BY_VOICE * math.log(by_voice / (1 - by_voice)) + BY_WORDS * math.log(by_words / NEUTRAL)
+    return 1 / (1 + math.exp(-odds))
+
+
 def needed_silence_s(attempt: Attempt, text: str, options: AgentOptions) -> float:
     """The silence after which a turn with this text is over.
 
-    Where the turn model is sure, `end_s`; the less it believes in an end, the nearer to
-    `max_silence_s`.
+    `end_s` where it is probably over; else at least `doubt_s`, and the less probable it is, the
+    nearer to `max_silence_s`.
     """
     if attempt.needs_silence:
         return min(options.silence_s, options.max_silence_s)
-    if attempt.probability is None:
+    if attempt.by_voice is None or not attempt.is_read:
         return options.max_silence_s
-    probability = attempt.probability * (_DOUBT if is_unfinished(text) else 1.0)
+    by_words = attempt.by_words
+    if by_words is None:
+        by_words = _UNFINISHED if is_unfinished(text) else NEUTRAL
+    probability = probability_of_end(attempt.by_voice, by_words)
     if probability >= options.turn_threshold:
         return options.end_s
+    doubt_s = min(max(options.doubt_s, options.end_s), options.max_silence_s)
     share = probability / options.turn_threshold
-    return options.max_silence_s - share * (options.max_silence_s - options.end_s)
+    return options.max_silence_s - share * (options.max_silence_s - doubt_s)

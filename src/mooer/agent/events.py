@@ -194,7 +194,7 @@ class Failed:
     """A stage failed; the conversation goes on."""
 
     time_s: float
-    stage: str  # hear, think, speak, search, tool
+    stage: str  # hear, turn, words, think, speak, search, tool
     message: str  # one sentence
 
 

@@ -74,6 +74,18 @@ class ReadingMind(Mind, Protocol):
         ...
 
 
+@runtime_checkable
+class EndingMind(Mind, Protocol):
+    """A mind that knows where sentences end."""
+
+    def ends(self, text: str) -> float | None:
+        """Probability that a sentence ends after a text without marks; None if it cannot tell.
+
+        From any thread, while an answer is written too.
+        """
+        ...
+
+
 class Knowledge(Protocol):
     """Where something is looked up: a folder of the user's, the web; from any thread."""
 

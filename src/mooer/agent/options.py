@@ -47,6 +47,7 @@ class AgentOptions:
     end_s: float = 0.2  # silence after which the turn model is asked
     turn_model: bool = True  # False: silence alone ends a turn
     turn_threshold: float = 0.5  # probability from which a turn is over
+    doubt_s: float = 1.2  # silence that ends it below that
     silence_s: float = 0.7  # silence that ends a turn where no turn model is asked
     max_silence_s: float = 1.6  # and the one that ends it whatever the turn model thinks
     partial_s: float | None = 1.0  # of new speech before it is heard while it goes on; None: never

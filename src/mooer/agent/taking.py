@@ -10,10 +10,10 @@ from mooer.agent.answering import Answering
 from mooer.agent.barge_in import BargeIn, hearing
 from mooer.agent.context import Context
 from mooer.agent.dictation import Dictation
-from mooer.agent.endings import asking, needed_silence_s
+from mooer.agent.endings import asking, needed_silence_s, reading
 from mooer.agent.events import TurnEnded, TurnReopened, UserStarted, UserStopped, UserText
 from mooer.agent.memory import Memory
-from mooer.agent.mind import Turn
+from mooer.agent.mind import EndingMind, Turn
 from mooer.agent.parts import Heard, Samples
 from mooer.agent.tape import Tape
 from mooer.agent.thinking import Ask
@@ -222,6 +222,7 @@ class TurnTaking:
             self._maybe_ask(turn)
         if text := turn.text_with(attempt.text):
             self._context.tell(UserText(self._context.time_s, text, turn.language))
+        self._read_words(attempt, text)
         self._decide()
         if self._attempt is attempt:
             self._speculate(turn, attempt)
@@ -234,13 +235,38 @@ class TurnTaking:
 
     def _told_over(self, attempt: Attempt, value: object) -> None:
         assert isinstance(value, float)
-        attempt.probability = value
+        attempt.by_voice = value
         self._decide()
 
     def _asking_done(self, attempt: Attempt, error: MooerError | None) -> None:
         if error:
             self._context.fail("turn", error)
-        attempt.needs_silence = attempt.probability is None
+        attempt.needs_silence = attempt.by_voice is None
+        self._decide()
+
+    def _read_words(self, attempt: Attempt, text: str) -> None:
+        """Ask the mind whether a sentence may end so, if it knows such things."""
+        options, mind = self._context.options, self._context.parts.mind
+        if not (text and options.turn_model and isinstance(mind, EndingMind)):
+            attempt.is_read = True
+            return
+        attempt.reading = self._context.start(
+            "words",
+            reading(mind, text),
+            options.hear_deadline_s,
+            partial(self._told_words, attempt),
+            partial(self._reading_done, attempt),
+        )
+
+    def _told_words(self, attempt: Attempt, value: object) -> None:
+        assert value is None or isinstance(value, float)
+        attempt.by_words, attempt.is_read = value, True
+        self._decide()
+
+    def _reading_done(self, attempt: Attempt, error: MooerError | None) -> None:
+        if error:
+            self._context.fail("words", error)
+        attempt.is_read = True
         self._decide()
 
     def _speculate(self, turn: UserTurn, attempt: Attempt) -> None:

@@ -54,14 +54,17 @@ class Attempt:
     hearing: Task | None = None
     asking: Task | None = None
     text: str | None = None  # of the sound since `UserTurn.start`; None: not heard yet
-    probability: float | None = None  # that the turn is over; None: not told yet
+    reading: Task | None = None
+    by_voice: float | None = None  # probability that the turn is over; None: not told yet
+    by_words: float | None = None  # the same; None: nobody tells
     is_asked: bool = False
+    is_read: bool = False  # whether the words have been judged, as far as somebody can
     needs_silence: bool = False  # the turn model is not there, or failed
     is_forced: bool = False  # the turn is over, whoever goes on
     num_speech: int = 0  # frames in a row, after the silence
 
     def close(self) -> None:
         """Nobody wants to know any more."""
-        for task in (self.hearing, self.asking):
+        for task in (self.hearing, self.asking, self.reading):
             if task:
                 task.close()

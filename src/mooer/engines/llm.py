@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import queue
 import secrets
@@ -93,6 +94,18 @@ class LLM:
         request = _request(max_tokens, temperature, stop, seed, grammar) | {"prompt": prompt}
         return self._stream(self._live().handle_completions, request)
 
+    def likely_next(self, prompt: str, num: int = 40) -> dict[str, float]:
+        """The `num` likeliest tokens after a bare prompt, as text, and their probabilities.
+
+        One that ends the text is "". DecodeError if the prompt does not fit the context.
+        """
+        request = _request(1, 0.0, (), 0, None) | {"prompt": prompt, "logprobs": num}
+        found: dict[str, float] = {}
+        for event in self._events(self._live().handle_completions, request):
+            for one in _likely(event):
+                found[one["token"]] = found.get(one["token"], 0.0) + math.exp(one["logprob"])
+        return found
+
     def close(self) -> None:
         """Give the memory back; the model cannot be used afterwards."""
         self._server = None
@@ -116,6 +129,14 @@ class LLM:
     def _stream(
         self, handle: Callable[..., Any], request: Mapping[str, Any]
     ) -> Generator[str, None, None]:
+        with contextlib.closing(self._events(handle, request)) as events:
+            for event in events:
+                if piece := _piece(event):
+                    yield piece
+
+    def _events(
+        self, handle: Callable[..., Any], request: Mapping[str, Any]
+    ) -> Generator[Mapping[str, Any], None, None]:
         # llama.cpp calls back from inside its call, so that runs in a thread of its own.
         events: queue.SimpleQueue[Mapping[str, Any] | BaseException | None] = queue.SimpleQueue()
         cancelled = threading.Event()
@@ -139,8 +160,8 @@ class LLM:
                 if isinstance(event, BaseException):
                     raise DecodeError(f"{self.path.name} could not go on: {event}") from event
                 timings = event.get("timings", timings)
-                if piece := _piece(event, self.context_tokens):
-                    yield piece
+                _refuse(event, self.context_tokens)
+                yield event
         finally:
             cancelled.set()
             worker.join()
@@ -204,8 +225,8 @@ def _request(
     return request | ({"grammar": grammar} if grammar else {})
 
 
-def _piece(event: Mapping[str, Any], context_tokens: int) -> str:
-    """Text in one event of the stream; DecodeError if the event is an error."""
+def _refuse(event: Mapping[str, Any], context_tokens: int) -> None:
+    """DecodeError if the event is an error."""
     if "error" in event:
         problem = event["error"]
         if problem.get("type") == "exceed_context_size_error":
@@ -214,9 +235,22 @@ def _piece(event: Mapping[str, Any], context_tokens: int) -> str:
                 f"{context_tokens}: shorten it or raise context_tokens"
             )
         raise DecodeError(f"llama.cpp refused the prompt: {problem.get('message', problem)}")
+
+
+def _piece(event: Mapping[str, Any]) -> str:
+    """Text in one event of the stream."""
     for choice in event.get("choices", ()):
         return choice.get("text") or choice.get("delta", {}).get("content") or ""
     return ""
+
+
+def _likely(event: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The likeliest tokens at the place of the event's token, if it tells them."""
+    for choice in event.get("choices", ()):
+        for place in (choice.get("logprobs") or {}).get("content", ()):
+            likely: Sequence[Mapping[str, Any]] = place["top_logprobs"]
+            return likely
+    return ()
 
 
 def _serve(path: Path, num_threads: int, context_tokens: int) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from mooer.agent.mind import Mind, ReadingMind, Tool, ToolCall, Turn
+from mooer.agent.mind import EndingMind, Mind, ReadingMind, Tool, ToolCall, Turn
 from mooer.agent.parts import Hear, Heard, Samples
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.serve.batcher import Batcher
@@ -138,6 +138,11 @@ class SharedMind:
         if isinstance(mind, ReadingMind):
             work = partial(mind.read, turns, system=system, tools=tools)
             self._thinking.run_if_idle(self._job, work)
+
+    def ends(self, text: str) -> float | None:
+        """As `EndingMind` has it, if the mind is one; it does not wait for its turn."""
+        mind = self._thinking.mind
+        return mind.ends(text) if isinstance(mind, EndingMind) else None
 
 
 class _Writing:

@@ -32,6 +32,7 @@ class SpeakingNetwork:
         self, path: Path, *, num_threads: int, durations: str, as_released: bool = False
     ) -> None:
         self._num_threads = num_threads
+        self._run_options = _frugal()
         try:
             self._session, self._with_durations = self._opened(path, durations, as_released)
         except Exception as error:  # onnxruntime has no base class of its own
@@ -70,13 +71,22 @@ class SpeakingNetwork:
     def run(self, feed: dict[str, Any]) -> tuple[Samples, np.ndarray[Any, Any] | None]:
         """Samples [T], and frames [N] of each token or None. DecodeError if it fails."""
         try:
-            found = self._session.run(None, feed)
+            found = self._session.run(None, feed, self._run_options)
         except Exception as error:  # as above
             raise DecodeError(f"the network could not speak: {first_line(error)}") from error
         samples = np.asarray(found[0], np.float32).ravel()
         if not np.isfinite(samples).all():
             raise DecodeError("the network gave samples that are no numbers")
         return samples, np.asarray(found[1]).ravel() if self._with_durations else None
+
+
+def _frugal() -> Any:
+    """What a run took is given back: else the memory of the longest sound is kept for good."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _as_output(name: str) -> bytes:

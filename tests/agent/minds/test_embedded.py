@@ -140,6 +140,19 @@ def test_a_turn_is_read_before_it_is_whole():
     assert asked[1].content.startswith(read[1].content)
 
 
+def test_marks_and_the_end_of_the_text_end_a_sentence():
+    llm = SmallLLM([])
+    llm.likely_next = lambda text: {
+        ".": 0.2,
+        " and": 0.3,
+        "。": 0.1,
+        "": 0.05,
+        ",": 0.1,
+        "?\n": 0.02,
+    }
+    assert Embedded(llm).ends("so") == pytest.approx(0.37)
+
+
 def test_nothing_is_no_turn():
     with pytest.raises(AgentError, match="no turn to answer"):
         ask(SmallLLM([]), [])
@@ -193,6 +206,15 @@ def test_it_calls_no_tools(caplog):
 @pytest.fixture(scope="module")
 def qwen():
     return Embedded.open()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [("What time", "What time is it"), ("我想订一张去", "我想订一张去北京的机票")],
+)
+def test_qwen_knows_where_a_sentence_ends(qwen, cut, whole):
+    assert qwen.ends(cut) < 0.05 < qwen.ends(whole)
 
 
 @pytest.mark.real

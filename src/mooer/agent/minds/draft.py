@@ -29,6 +29,10 @@ class Chats(Protocol):
         """The answer to a conversation; DecodeError if it does not fit."""
         ...
 
+    def likely_next(self, prompt: str) -> dict[str, float]:
+        """The likeliest tokens after a bare text, and their probabilities; "" ends it."""
+        ...
+
 
 class Draft:
     """One answer of a model; halted, it goes on from there when more of it is read."""

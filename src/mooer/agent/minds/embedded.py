@@ -20,6 +20,7 @@ from mooer.tasks.prompts import Message
 
 NAME = "qwen2.5-0.5b"
 CONTEXT_TOKENS = 4096
+_ENDS = tuple(".?!。？！…")
 _RESPONSE = ("<tool_response>\n", "\n</tool_response>")
 # What a small model answers from best: the result in plain words, and what to do with it.
 _TOLD = {
@@ -73,6 +74,11 @@ class Embedded:
         """Read what will be answered as far as it is known, so that little is left to read then."""
         with closing(self._pieces(turns, system, tools, Draft(self._llm, 1), 1)) as pieces:
             next(pieces, None)
+
+    def ends(self, text: str) -> float:
+        """Probability that a full stop, or nothing, follows a text."""
+        likely = self._llm.likely_next(text)
+        return sum(p for token, p in likely.items() if not (t := token.strip()) or t[0] in _ENDS)
 
     def _pieces(
         self,
