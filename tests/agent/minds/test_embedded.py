@@ -151,6 +151,9 @@ def test_marks_and_the_end_of_the_text_end_a_sentence():
         "?\n": 0.02,
     }
     assert Embedded(llm).ends("so") == pytest.approx(0.37)
+    llm.likely_next = lambda text: {" and": 1.0}
+    assert Embedded(llm).ends("so") == 0.0
+    assert isinstance(Embedded(llm).ends("so"), float)
 
 
 def test_nothing_is_no_turn():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from mooer.tasks.prompts import Message
 
 NAME = "qwen2.5-0.5b"
 CONTEXT_TOKENS = 4096
-_ENDS = tuple(".?!。？！…")
+_ENDS = frozenset(".?!。？！…")
 _RESPONSE = ("<tool_response>\n", "\n</tool_response>")
 # What a small model answers from best: the result in plain words, and what to do with it.
 _TOLD = {
@@ -78,7 +79,8 @@ class Embedded:
     def ends(self, text: str) -> float:
         """Probability that a full stop, or nothing, follows a text."""
         likely = self._llm.likely_next(text)
-        return sum(p for token, p in likely.items() if not (t := token.strip()) or t[0] in _ENDS)
+        marks = ((token.strip()[:1], p) for token, p in likely.items())
+        return math.fsum(p for mark, p in marks if not mark or mark in _ENDS)
 
     def _pieces(
         self,
