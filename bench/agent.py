@@ -34,7 +34,7 @@ import numpy as np
 from tables import table
 
 from mooer.agent import score, waterfall
-from mooer.agent.benchmark import run_bench, sounds_of, write_report
+from mooer.agent.benchmark import run_bench, sounds_of, usual_mind, write_report
 from mooer.agent.jobs import VirtualJobs
 from mooer.agent.playout import Playout
 from mooer.agent.scenarios import KINDS, Actor, Scenario
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--languages", nargs="+", default=["zh", "en"], choices=sorted(SETS))
     parser.add_argument("--num", type=int, default=20, help="scenarios a kind and language")
-    parser.add_argument("--mind", help="embedded; for duplex reciter, which always speaks long")
+    parser.add_argument("--mind", help="embedded; reciter, which speaks long, to be interrupted")
     parser.add_argument("--speaker", default="kokoro-82m")
     parser.add_argument("--threads", type=int, help="of each model")
     parser.add_argument("--out", type=Path, default=Path("agent-bench"))
@@ -97,9 +97,9 @@ def manifests(args: Args, language: str) -> list[Path]:
     return [path for name in names if (path := args.shared / "data" / f"{name}.jsonl").exists()]
 
 
-def wanted(args: Args, **changes: Any) -> Wanted:
+def wanted(args: Args, kind: str = "turn_taking", **changes: Any) -> Wanted:
     return Wanted(
-        mind=args.mind or ("reciter" if args.command == "duplex" else "embedded"),
+        mind=args.mind or usual_mind(kind),
         speaker=args.speaker,
         threads=args.threads,
         changes=tuple(changes.items()),
@@ -230,14 +230,19 @@ def run_duplex(args: Args) -> None:
         sounds = sounds_of(manifests(args, language), language, speaker, num=args.num)
         plan += stage(sounds, language, num=args.num, kinds=args.kinds)
     for barge_in in args.barge_in:
-        agent = open_agent(wanted(args, barge_in=barge_in))
+        minds = {one.kind: wanted(args, one.kind, barge_in=barge_in) for one in plan}
+        agents = {one.mind: open_agent(one) for one in minds.values()}
         folder = args.out / barge_in
-        keep = folder if args.keep else None
-        list(virtual(agent, plan[:1]))
-        runs = list(run_bench(lambda _, a=agent: a.session(VirtualJobs()), plan, folder=keep))
+
+        def session(one: Scenario, minds: Any = minds, agents: Any = agents) -> Any:
+            return agents[minds[one.kind].mind].session(VirtualJobs())
+
+        for agent in agents.values():
+            list(virtual(agent, plan[:1]))
+        runs = list(run_bench(session, plan, folder=folder if args.keep else None))
         print(f"Interruptions: {barge_in}\n")
         table(score.HEADER, score.table_rows([outcome for _, outcome in runs]))
-        write_report(folder, runs, {"agent": agent.name, "barge_in": barge_in})
+        write_report(folder, runs, {"agents": list(agents), "barge_in": barge_in})
 
 
 if __name__ == "__main__":

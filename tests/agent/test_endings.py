@@ -42,8 +42,8 @@ def test_words_that_may_end_so_do_not_delay_a_turn():
 def test_words_that_want_others_wait_though_the_voice_has_fallen():
     after_s, _ = ended_s(0.001)
     assert after_s > AgentOptions().doubt_s
-    assert after_s == pytest.approx(1.48, abs=0.05)
-    assert ended_s(0.001, doubt_s=0.5)[0] == pytest.approx(1.26, abs=0.05)
+    assert after_s == pytest.approx(1.29, abs=0.05)
+    assert ended_s(0.001, doubt_s=0.5)[0] == pytest.approx(0.67, abs=0.05)
 
 
 def test_a_pause_after_such_words_is_no_end():

@@ -28,10 +28,11 @@ def commands(monkeypatch):
 
 @pytest.fixture
 def opened(monkeypatch):
-    found = SimpleNamespace(manners={"answer_s": 4.0}, sessions=[], jobs=[])
+    found = SimpleNamespace(manners={"answer_s": 4.0}, sessions=[], jobs=[], minds=[])
 
     def open_agent(wanted):
         found.wanted = wanted
+        found.minds.append(wanted.mind)
 
         def open_session(options, jobs):
             found.sessions.append(Parrot(**found.manners))
@@ -129,7 +130,8 @@ def test_all_kinds_are_played_and_scored(opened, speaker, tmp_path, capsys):
     assert len(table) == 2 + 7
     assert (tmp_path / "out" / "bench.md").read_text() == captured.out
     data = json.loads((tmp_path / "out" / "bench.json").read_text())
-    assert data["agent"] == "parrot"
+    assert data["agents"]["pause"] == "parrot"
+    assert sorted(opened.minds) == ["embedded", "reciter"]
     assert data["speech"] == ["set.jsonl"]
     by_kind = {row["kind"]: row for row in data["summary"]}
     assert by_kind["turn_taking"]["take_over_rate"] == 1.0

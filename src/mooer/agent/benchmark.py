@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from mooer.agent import score, waterfall
 from mooer.agent.duplex import FRAME_S, RATE_HZ, Pushed
 from mooer.agent.recorder import Recorder
-from mooer.agent.scenarios import Scenario
+from mooer.agent.scenarios import OVERLAPPING, Scenario
 from mooer.agent.score import Outcome, Run, outcome_of, perform
 from mooer.agent.staging import BACK_CHANNELS, REQUESTS, Clip, Sounds, clips_of, noises_of, spoken
 from mooer.data.manifest import Item, read_jsonl
@@ -39,6 +39,14 @@ class Closable(Pushed, Protocol):
     def close(self) -> None:
         """Stop all work."""
         ...
+
+
+def usual_mind(kind: str) -> str:
+    """What answers in scenarios of a kind: where something is to be interrupted, who speaks long.
+
+    Elsewhere a mind that takes its time, and knows where sentences end.
+    """
+    return "reciter" if kind in OVERLAPPING else "embedded"
 
 
 def manifests_in(paths: Iterable[Path]) -> list[Path]:

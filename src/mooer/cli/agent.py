@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +24,7 @@ from mooer.cli.agent_parts import (
 if TYPE_CHECKING:
     from mooer.agent.scenarios import Scenario
     from mooer.agent.score import Outcome, Run
+    from mooer.cli.agent_parts import Agent
     from mooer.cli.feed import Block
 
 logger = logging.getLogger(__name__)
@@ -155,11 +156,11 @@ def bench(
     kinds: Annotated[str, typer.Option(help="With commas. [default: all]")] = "",
     languages: Languages = "zh,en",
     mind: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="As of talk; reciter needs no model and speaks long: there is much to interrupt."
+            help="As of talk. [default: embedded; reciter, which speaks long, to be interrupted]"
         ),
-    ] = "reciter",
+    ] = None,
     speaker: SpeakerName = "kokoro-82m",
     barge_in: Annotated[
         str,
@@ -180,7 +181,7 @@ def bench(
 
     Without --speech every sentence is spoken by the speaker itself.
     """
-    from mooer.agent.benchmark import manifests_in, write_report
+    from mooer.agent.benchmark import manifests_in, usual_mind, write_report
     from mooer.agent.scenarios import read_scenarios, write_scenarios
     from mooer.agent.score import to_markdown
     from mooer.cli.agent_parts import open_agent
@@ -193,9 +194,14 @@ def bench(
         scenarios = write_scenarios(out / "scenarios", made).parent
     plan = [one for one in read_scenarios(scenarios) if one.kind in chosen]
     changes = (("barge_in", barge_in),)
-    agent = open_agent(Wanted(mind=mind, speaker=speaker, threads=threads, changes=changes))
-    runs = play_all(agent, plan, out if keep else None)
-    about = {"agent": agent.name, "barge_in": barge_in, "speech": [p.name for p in manifests]}
+    minds = {one.kind: mind or usual_mind(one.kind) for one in plan}
+    agents = {
+        name: open_agent(Wanted(mind=name, speaker=speaker, threads=threads, changes=changes))
+        for name in dict.fromkeys(minds.values())
+    }
+    runs = play_all(lambda one: agents[minds[one.kind]], plan, out if keep else None)
+    names = {kind: agents[name].name for kind, name in minds.items()}
+    about = {"agents": names, "barge_in": barge_in, "speech": [p.name for p in manifests]}
     write_report(out, runs, about)
     if as_json:
         typer.echo((out / "bench.json").read_text("utf-8"), nl=False)
@@ -241,7 +247,9 @@ def make_scenarios(
     return made
 
 
-def play_all(agent: Any, plan: list[Scenario], folder: Path | None) -> list[tuple[Run, Outcome]]:
+def play_all(
+    agent_of: Callable[[Scenario], Agent], plan: list[Scenario], folder: Path | None
+) -> list[tuple[Run, Outcome]]:
     """Play them one after the other in virtual time; progress is shown."""
     from mooer.agent.benchmark import run_bench
     from mooer.agent.jobs import VirtualJobs
@@ -249,7 +257,8 @@ def play_all(agent: Any, plan: list[Scenario], folder: Path | None) -> list[tupl
 
     found = []
     with Tally("scenarios") as progress:
-        for run, outcome in run_bench(lambda _: agent.session(VirtualJobs()), plan, folder=folder):
+        played = run_bench(lambda one: agent_of(one).session(VirtualJobs()), plan, folder=folder)
+        for run, outcome in played:
             found.append((run, outcome))
             progress(len(found), len(plan), run.scenario.name)
     return found
