@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
+from mooer.agent.context import Context
 from mooer.agent.jobs import Tell, Work
 from mooer.agent.mind import EndingMind
 from mooer.agent.options import AgentOptions
-from mooer.agent.parts import Samples, TurnModel
+from mooer.agent.parts import Samples
 from mooer.agent.user_turn import Attempt
+from mooer.errors import MooerError
 from mooer.text import is_cjk
 
 # Of the log-odds of an end: fitted on ends and cuts of read speech (bench/agent_endings.py), but
@@ -51,22 +53,64 @@ def is_unfinished(text: str) -> bool:
     return bare.split()[-1] in _WORDS
 
 
-def asking(model: TurnModel, samples: Samples) -> Work:
-    """Work that tells the probability that the turn in samples [T] is over, by the voice."""
+class Judges:
+    """Ask the turn model and the mind whether a turn is over; `decide` is called with their news.
+
+    The one hears the voice, the other reads the words, each once it has them.
+    """
+
+    def __init__(self, context: Context, decide: Callable[[], None]) -> None:
+        self._context = context
+        self._decide = decide
+
+    def listen(self, attempt: Attempt, samples: Samples) -> None:
+        """Have the turn model judge samples [T], if there is one."""
+        options, model = self._context.options, self._context.parts.turn
+        if model is None or not options.turn_model:
+            attempt.needs_silence = True
+            return
+
+        def told(value: float) -> None:
+            attempt.by_voice = value
+            self._decide()
+
+        def done(error: MooerError | None) -> None:
+            if error:
+                self._context.fail("turn", error)
+            attempt.needs_silence = attempt.by_voice is None
+            self._decide()
+
+        work = telling(lambda: model.complete(samples))
+        deadline_s = options.hear_deadline_s
+        attempt.asking = self._context.start("turn", work, deadline_s, told, done)
+
+    def read(self, attempt: Attempt, text: str) -> None:
+        """Have the mind judge a text, if it knows where sentences end."""
+        options, mind = self._context.options, self._context.parts.mind
+        bare = text.rstrip(MARKS)[-_MOST_LETTERS:]  # a recogniser sets a full stop after anything
+        if not (bare and options.turn_model and isinstance(mind, EndingMind)):
+            attempt.is_read = True
+            return
+
+        def told(value: float | None) -> None:
+            attempt.by_words = value
+
+        def done(error: MooerError | None) -> None:
+            if error:
+                self._context.fail("words", error)
+            attempt.is_read = True
+            self._decide()
+
+        work = telling(lambda: mind.ends(bare))
+        deadline_s = options.hear_deadline_s
+        attempt.reading = self._context.start("words", work, deadline_s, told, done)
+
+
+def telling(ask: Callable[[], float | None]) -> Work:
+    """Work that tells what a judge says."""
 
     def work(tell: Tell) -> Generator[None, None, None]:
-        tell(model.complete(samples))
-        yield
-
-    return work
-
-
-def reading(mind: EndingMind, text: str) -> Work:
-    """Work that tells the probability that a sentence ends after a text; None if nobody knows."""
-    bare = text.rstrip(MARKS)[-_MOST_LETTERS:]  # a recogniser writes a full stop after anything
-
-    def work(tell: Tell) -> Generator[None, None, None]:
-        tell(mind.ends(bare) if bare else None)
+        tell(ask())
         yield
 
     return work

@@ -10,10 +10,10 @@ from mooer.agent.answering import Answering
 from mooer.agent.barge_in import BargeIn, hearing
 from mooer.agent.context import Context
 from mooer.agent.dictation import Dictation
-from mooer.agent.endings import asking, needed_silence_s, reading
+from mooer.agent.endings import Judges, needed_silence_s
 from mooer.agent.events import TurnEnded, TurnReopened, UserStarted, UserStopped, UserText
 from mooer.agent.memory import Memory
-from mooer.agent.mind import EndingMind, Turn
+from mooer.agent.mind import Turn
 from mooer.agent.parts import Heard, Samples
 from mooer.agent.tape import Tape
 from mooer.agent.thinking import Ask
@@ -37,6 +37,7 @@ class TurnTaking:
         self._memory = memory
         self._barge_in = BargeIn(context, answering)
         self._dictation = Dictation(context, answering, memory)
+        self._judges = Judges(context, self._decide)
         self.tape = Tape()
         self.turn: UserTurn | None = None
         self._attempt: Attempt | None = None
@@ -196,18 +197,8 @@ class TurnTaking:
         turn.moments["speech_end"] = turn.speech_end_s
         turn.moments["vad"] = self._context.time_s
         self._context.tell(UserStopped(turn.speech_end_s))
-        model = self._context.parts.turn
-        if model is None or not options.turn_model:
-            attempt.needs_silence = True
-            return
         first = max(turn.sound_start, self.tape.end - round(_TURN_MODEL_S * SAMPLE_RATE_HZ))
-        attempt.asking = self._context.start(
-            "turn",
-            asking(model, self.tape.cut(first, self.tape.end)),
-            options.hear_deadline_s,
-            partial(self._told_over, attempt),
-            partial(self._asking_done, attempt),
-        )
+        self._judges.listen(attempt, self.tape.cut(first, self.tape.end))
 
     def _heard(self, turn: UserTurn, attempt: Attempt, value: object) -> None:
         assert isinstance(value, Heard)
@@ -222,7 +213,7 @@ class TurnTaking:
             self._maybe_ask(turn)
         if text := turn.text_with(attempt.text):
             self._context.tell(UserText(self._context.time_s, text, turn.language))
-        self._read_words(attempt, text)
+        self._judges.read(attempt, text)
         self._decide()
         if self._attempt is attempt:
             self._speculate(turn, attempt)
@@ -232,42 +223,6 @@ class TurnTaking:
             self._context.fail("hear", error)
         if attempt.text is None:
             self._heard(turn, attempt, Heard(""))
-
-    def _told_over(self, attempt: Attempt, value: object) -> None:
-        assert isinstance(value, float)
-        attempt.by_voice = value
-        self._decide()
-
-    def _asking_done(self, attempt: Attempt, error: MooerError | None) -> None:
-        if error:
-            self._context.fail("turn", error)
-        attempt.needs_silence = attempt.by_voice is None
-        self._decide()
-
-    def _read_words(self, attempt: Attempt, text: str) -> None:
-        """Ask the mind whether a sentence may end so, if it knows such things."""
-        options, mind = self._context.options, self._context.parts.mind
-        if not (text and options.turn_model and isinstance(mind, EndingMind)):
-            attempt.is_read = True
-            return
-        attempt.reading = self._context.start(
-            "words",
-            reading(mind, text),
-            options.hear_deadline_s,
-            partial(self._told_words, attempt),
-            partial(self._reading_done, attempt),
-        )
-
-    def _told_words(self, attempt: Attempt, value: object) -> None:
-        assert value is None or isinstance(value, float)
-        attempt.by_words, attempt.is_read = value, True
-        self._decide()
-
-    def _reading_done(self, attempt: Attempt, error: MooerError | None) -> None:
-        if error:
-            self._context.fail("words", error)
-        attempt.is_read = True
-        self._decide()
 
     def _speculate(self, turn: UserTurn, attempt: Attempt) -> None:
         """Begin the answer, in case that was all."""
