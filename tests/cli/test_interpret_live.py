@@ -137,7 +137,8 @@ def test_json_tells_of_sound_by_its_times(clip, tmp_path, capsys):
     assert {"partial", "final", "said", "translated", "voiced", "end_point"} == set(kinds)
     first = next(event for event in events if event["event"] == "voiced")
     assert first["text"] == "GOOD DAY TO ALL."
-    assert first["end_s"] == pytest.approx(first["start_s"] + 1.6, abs=0.01)
+    sound_s = first["end_s"] - first["start_s"]  # a busy machine falls behind, and speaks faster
+    assert 1.6 / MAX_SPEED - 0.01 < sound_s < 1.61
     assert first["lag_s"] > 0
 
 
