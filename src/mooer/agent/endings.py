@@ -14,8 +14,8 @@ from mooer.agent.user_turn import Attempt
 from mooer.errors import MooerError
 from mooer.text import is_cjk
 
-# Of the log-odds of an end: fitted on ends and cuts of read speech (bench/agent_endings.py), but
-# that words tell nothing at half of what was found: more ends are answered at once.
+# Of the log-odds of an end: near a fit on ends and cuts of read speech, and chosen so that few ends
+# wait (bench/agent_endings.py).
 BY_VOICE, BY_WORDS, NEUTRAL = 0.32, 0.56, 0.055
 _SURELY_NOT = 0.5  # of the threshold
 _UNFINISHED = 0.001  # by words of which no mind tells, where the last one wants another
