@@ -34,13 +34,13 @@ import numpy as np
 from tables import table
 
 from mooer.agent import score, waterfall
-from mooer.agent.benchmark import run_bench, sounds_of, usual_mind, write_report
+from mooer.agent.benchmark import run_bench, sounds_of, write_report
 from mooer.agent.jobs import VirtualJobs
 from mooer.agent.playout import Playout
 from mooer.agent.scenarios import KINDS, Actor, Scenario
 from mooer.agent.score import Outcome, Run
 from mooer.agent.staging import Sounds, clips_of, stage
-from mooer.cli.agent_parts import Agent, Wanted, open_agent
+from mooer.cli.agent_parts import Agent, Wanted, agents_by_kind, open_agent
 from mooer.data.manifest import read_jsonl
 from mooer.errors import MooerError
 from mooer.speak import load_speaker
@@ -97,9 +97,9 @@ def manifests(args: Args, language: str) -> list[Path]:
     return [path for name in names if (path := args.shared / "data" / f"{name}.jsonl").exists()]
 
 
-def wanted(args: Args, kind: str = "turn_taking", **changes: Any) -> Wanted:
+def wanted(args: Args, **changes: Any) -> Wanted:
     return Wanted(
-        mind=args.mind or usual_mind(kind),
+        mind=args.mind or "embedded",
         speaker=args.speaker,
         threads=args.threads,
         changes=tuple(changes.items()),
@@ -230,19 +230,24 @@ def run_duplex(args: Args) -> None:
         sounds = sounds_of(manifests(args, language), language, speaker, num=args.num)
         plan += stage(sounds, language, num=args.num, kinds=args.kinds)
     for barge_in in args.barge_in:
-        minds = {one.kind: wanted(args, one.kind, barge_in=barge_in) for one in plan}
-        agents = {one.mind: open_agent(one) for one in minds.values()}
+        agents = agents_by_kind(wanted(args, barge_in=barge_in), args.mind, args.kinds)
         folder = args.out / barge_in
-
-        def session(one: Scenario, minds: Any = minds, agents: Any = agents) -> Any:
-            return agents[minds[one.kind].mind].session(VirtualJobs())
-
-        for agent in agents.values():
+        for agent in {one.name: one for one in agents.values()}.values():
             list(virtual(agent, plan[:1]))
-        runs = list(run_bench(session, plan, folder=folder if args.keep else None))
+        runs = list(
+            run_bench(
+                lambda one, agents=agents: agents[one.kind].session(VirtualJobs()),
+                plan,
+                folder=folder if args.keep else None,
+            )
+        )
         print(f"Interruptions: {barge_in}\n")
         table(score.HEADER, score.table_rows([outcome for _, outcome in runs]))
-        write_report(folder, runs, {"agents": list(agents), "barge_in": barge_in})
+        write_report(
+            folder,
+            runs,
+            {"agents": {kind: agent.name for kind, agent in agents.items()}, "barge_in": barge_in},
+        )
 
 
 if __name__ == "__main__":

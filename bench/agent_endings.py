@@ -58,10 +58,8 @@ def sounds(clip: Clip) -> Iterator[tuple[bool, np.ndarray]]:
         (True, clip.samples, clip.end_s),
         (False, longer.samples, pause_s),
     ):
-        first, last = (
-            round(max(0.0, clip.start_s - LEAD_S) * RATE_HZ),
-            round((end_s + SILENCE_S) * RATE_HZ),
-        )
+        first = round(max(0.0, clip.start_s - LEAD_S) * RATE_HZ)
+        last = round((end_s + SILENCE_S) * RATE_HZ)
         heard = samples[first:last]
         yield is_end, np.pad(heard, (0, last - first - len(heard)))
 

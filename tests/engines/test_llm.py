@@ -122,6 +122,7 @@ def test_tells_what_is_likely_to_follow(llm):
         llm.likely_next("word " * 2000)
 
 
+@pytest.mark.real
 def test_a_prompt_too_long_is_an_error_and_the_next_one_is_answered(llm):
     with pytest.raises(DecodeError, match="does not fit a context of 1024"):
         ask(llm, "很长的话" * 2000)

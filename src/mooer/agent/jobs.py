@@ -21,8 +21,6 @@ from mooer.errors import AgentError, MooerError
 Tell = Callable[[Any], None]
 Work = Callable[[Tell], Generator[None, None, None]]
 
-LANES = ("hear", "turn", "words", "think", "search", "tool")
-
 
 class JobClosed(Exception):  # noqa: N818  it is no error, but the way out of work that nobody wants
     """Raised by `tell` within work whose job has been closed."""

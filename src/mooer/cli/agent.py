@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -181,10 +181,10 @@ def bench(
 
     Without --speech every sentence is spoken by the speaker itself.
     """
-    from mooer.agent.benchmark import manifests_in, usual_mind, write_report
+    from mooer.agent.benchmark import manifests_in, write_report
     from mooer.agent.scenarios import read_scenarios, write_scenarios
     from mooer.agent.score import to_markdown
-    from mooer.cli.agent_parts import open_agent
+    from mooer.cli.agent_parts import agents_by_kind
 
     chosen = parse_kinds(kinds)
     named = [one.strip() for one in languages.split(",")]
@@ -194,13 +194,10 @@ def bench(
         scenarios = write_scenarios(out / "scenarios", made).parent
     plan = [one for one in read_scenarios(scenarios) if one.kind in chosen]
     changes = (("barge_in", barge_in),)
-    minds = {one.kind: mind or usual_mind(one.kind) for one in plan}
-    agents = {
-        name: open_agent(Wanted(mind=name, speaker=speaker, threads=threads, changes=changes))
-        for name in dict.fromkeys(minds.values())
-    }
-    runs = play_all(lambda one: agents[minds[one.kind]], plan, out if keep else None)
-    names = {kind: agents[name].name for kind, name in minds.items()}
+    wanted = Wanted(speaker=speaker, threads=threads, changes=changes)
+    agents = agents_by_kind(wanted, mind, (one.kind for one in plan))
+    runs = play_all(agents, plan, out if keep else None)
+    names = {kind: agent.name for kind, agent in agents.items()}
     about = {"agents": names, "barge_in": barge_in, "speech": [p.name for p in manifests]}
     write_report(out, runs, about)
     if as_json:
@@ -248,7 +245,7 @@ def make_scenarios(
 
 
 def play_all(
-    agent_of: Callable[[Scenario], Agent], plan: list[Scenario], folder: Path | None
+    agents: Mapping[str, Agent], plan: list[Scenario], folder: Path | None
 ) -> list[tuple[Run, Outcome]]:
     """Play them one after the other in virtual time; progress is shown."""
     from mooer.agent.benchmark import run_bench
@@ -257,8 +254,9 @@ def play_all(
 
     found = []
     with Tally("scenarios") as progress:
-        played = run_bench(lambda one: agent_of(one).session(VirtualJobs()), plan, folder=folder)
-        for run, outcome in played:
+        for run, outcome in run_bench(
+            lambda one: agents[one.kind].session(VirtualJobs()), plan, folder=folder
+        ):
             found.append((run, outcome))
             progress(len(found), len(plan), run.scenario.name)
     return found

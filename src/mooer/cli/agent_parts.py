@@ -134,6 +134,15 @@ def open_agent(wanted: Wanted) -> Agent:
     return Agent(f"{wanted.mind}, {wanted.speaker}", options, open_session, persona.greeting)
 
 
+def agents_by_kind(wanted: Wanted, mind: str | None, kinds: Iterable[str]) -> dict[str, Agent]:
+    """Agents for scenarios of each kind, with one mind for all, or with that which suits it."""
+    from mooer.agent.benchmark import usual_mind
+
+    minds = {kind: mind or usual_mind(kind) for kind in kinds}
+    opened = {one: open_agent(replace(wanted, mind=one)) for one in dict.fromkeys(minds.values())}
+    return {kind: opened[one] for kind, one in minds.items()}
+
+
 def _persona(path: Path | None) -> Persona:
     from mooer.agent.persona import Persona, read_persona
 
