@@ -36,7 +36,7 @@ def ended_s(chance, *, takes_s=0.05, text="what is it", **options):
 
 
 def test_words_that_may_end_so_do_not_delay_a_turn():
-    assert ended_s(0.5)[0] == pytest.approx(0.33, abs=0.05)
+    assert ended_s(0.5)[0] == pytest.approx(0.26, abs=0.05)
 
 
 def test_words_that_want_others_wait_though_the_voice_has_fallen():
@@ -61,7 +61,7 @@ def test_who_tells_too_late_is_not_waited_for():
 
 def test_one_that_fails_leaves_it_to_the_voice():
     after_s, told = ended_s(DecodeError("the page is torn: turn it"))
-    assert after_s == pytest.approx(0.33, abs=0.05)
+    assert after_s == pytest.approx(0.26, abs=0.05)
     assert [failed.stage for failed in told.all(Failed)] == ["words"]
 
 

@@ -122,7 +122,10 @@ def test_a_text_without_marks_is_cut_at_spaces_and_a_monster_somewhere():
         "The Great Wall of China |is one of the Seven Wonders of the World",
         "人工智能|是计算机科学的一个分支，|它企图了解智能的实质",
         "The capital of France is Paris.",  # too short to be parted
-        "今天的天气非常好，|我们可以出去玩。",
+        "The platform |is pointing in the correct direction.",
+        "Sure, here is a recipe |for a tomato soup |that you can make",
+        "今天的天气|非常好，我们可以出去玩。",
+        "他明天来这里，|我们可以出去玩。",
     ],
 )
 def test_in_a_conversation_the_first_clauses_are_short(text):

@@ -25,6 +25,10 @@ from mooer.store import fetch
 
 logger = logging.getLogger(__name__)
 
+# The decoder of so small a Whisper (tiny, base) has too little to do at a token for several
+# threads: two wait for each other longer than one works.
+_SMALL_BYTES = 200 << 20
+
 
 @dataclass(frozen=True)
 class PartsOptions:
@@ -76,7 +80,8 @@ def open_hear(options: PartsOptions, num_threads: int) -> Hear:
             f"{options.hear} is no Whisper model, and no other hears turns of a conversation: "
             "take whisper-base"
         )
-    engine = Whisper(folder, device=AUTO, num_threads=num_threads)
+    is_small = (folder / "model.bin").stat().st_size < _SMALL_BYTES
+    engine = Whisper(folder, device=AUTO, num_threads=1 if is_small else num_threads)
     return WhisperHear(engine, languages=options.languages)
 
 

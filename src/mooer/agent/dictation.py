@@ -22,7 +22,7 @@ _CUT_WITHIN_S = (
     10.0  # a turn without a pause is cut where speech is least probable in the last so much
 )
 _CUT_BEFORE_S = 0.5
-_MAY_DELAY_S = 0.1  # the text of a whole turn, by a partial one that is still being heard
+_MAY_DELAY_S = 0.25  # the text of a turn, by a partial one that is still being heard
 
 
 class Dictation:

@@ -43,7 +43,7 @@ class AgentOptions:
     vad_release: float = 0.35
     min_speech_s: float = 0.1  # shorter bursts are no speech
     lead_s: float = 0.5  # of sound kept before the first frame of speech
-    hear_s: float = 0.16  # silence after which what was said is heard, in case it was all
+    hear_s: float = 0.09  # silence after which what was said is heard, in case it was all
     end_s: float = 0.2  # silence after which the turn model is asked
     turn_model: bool = True  # False: silence alone ends a turn
     turn_threshold: float = 0.5  # probability from which a turn is over

@@ -33,8 +33,9 @@ _LONGEST_RUN = 1000  # characters without a space: no word is so long
 _LONGEST = 4000  # characters of a clause, whether or not they say anything; but a block of code
 _SLICE = 4096
 _AHEAD = 2.7  # how much must be known behind a phrase, so that the rest of it is no single word
+_FIRST_AHEAD = 1.35  # behind the first, for which somebody waits
 _GROWTH = 1.6  # from one phrase to the next: it is made while the one before plays
-_SHORTEST = 0.5  # of the length that is wanted
+_SHORTEST = 0.6  # of the length that is wanted
 _FENCE_SIGN = "```"
 _LIST = re.compile(r"[-*+•#>|]|\d+[.)、]")
 
@@ -87,7 +88,7 @@ class ClauseOptions:
 
 
 # In a conversation somebody waits for the first sound: about a second of it is made at first.
-SOON = ClauseOptions(first_pause=2.0, first_most=5.5)
+SOON = ClauseOptions(first_pause=2.0, first_most=4.0)
 
 
 class ClauseCutter:
@@ -160,7 +161,7 @@ class ClauseCutter:
     def _too_long(self, end: int) -> int:
         """Where a clause that has grown beyond all measure by `end` is cut; 0 if it has not."""
         most, phrase = self._options.most, self._options.phrase(self._num_cut)
-        is_long = phrase < most and end >= (phrase + _AHEAD) / 2
+        is_long = phrase < most and end >= (phrase + _FIRST_AHEAD) / 2
         if is_long and (cut := self._phrase_end(end, phrase)):
             return cut
         if end < most / 2:  # a character counts 4/3 at most
@@ -174,12 +175,13 @@ class ClauseCutter:
         The first place that was good enough when it was reached, however the text came.
         """
         held = self._held[:end]
-        if not (known := _crossing(held, wanted + _AHEAD)):
+        ahead = _AHEAD if self._num_cut else _FIRST_AHEAD
+        if not (known := _crossing(held, wanted + ahead)):
             return 0
         if self._pause and size_of(held[: self._pause]) >= wanted * _SHORTEST:
             return self._pause
         starts = [run.start() for run in _RUN_OF_LETTERS.finditer(held, known)]
-        cuts = (between_phrases(held[:start], wanted) for start in starts)
+        cuts = (between_phrases(held[:start], wanted, ahead) for start in starts)
         return next(filter(None, cuts), 0)
 
 
@@ -277,8 +279,10 @@ def _ends_sentence(held: str, start: int, after: str) -> bool:
     return not (after.isdecimal() and word.lower() in _BEFORE_NUMBERS)
 
 
-def between_phrases(held: str, wanted: float) -> int:
+def between_phrases(held: str, wanted: float, ahead: float = _AHEAD) -> int:
     """Where a clause without a usable mark is cut so that it counts about `wanted`; 0: nowhere yet.
+
+    Behind that place there is `ahead` more.
 
     >>> text = "The oldest of all the books were made by hand and bound"
     >>> text[: between_phrases(text, 8.0)]
@@ -286,14 +290,15 @@ def between_phrases(held: str, wanted: float) -> int:
     """
     if "`" in held:
         return 0
-    last = size_of(held) - _AHEAD
+    last = size_of(held) - ahead
     found = [(gap, size_of(held[: gap.at])) for gap in gaps(held)]
     found = [(gap, size) for gap, size in found if wanted * _SHORTEST <= size <= last]
-    near = [gap for gap, size in found if gap.is_good and size <= wanted + _AHEAD / 2]
+    good = [(abs(size - wanted), gap) for gap, size in found if gap.is_good]
+    near = [gap for far, gap in sorted(good, key=lambda pair: pair[0]) if far <= _AHEAD / 2]
     is_seen = last >= wanted + _AHEAD / 2  # all of what is near
     short = [gap for gap, size in found if is_seen and size <= wanted]
     beyond = [gap for gap, size in found if gap.is_good and size > wanted]
-    chosen = near[-1:] or short[-1:] or beyond[:1]
+    chosen = near[:1] or short[-1:] or beyond[:1]
     return chosen[0].at if chosen else 0
 
 

@@ -19,6 +19,7 @@ from mooer.speak.quick_graph import quicker
 
 logger = logging.getLogger(__name__)
 
+_SHORT = 48  # tokens; the memory of so short a clause is kept: it comes often, and is waited for
 _GRAPH, _OUTPUT, _NAME = 7, 12, 1  # fields of ModelProto, GraphProto, ValueInfoProto
 
 
@@ -32,7 +33,7 @@ class SpeakingNetwork:
         self, path: Path, *, num_threads: int, durations: str, as_released: bool = False
     ) -> None:
         self._num_threads = num_threads
-        self._run_options = _frugal()
+        self._frugally = _frugal()
         try:
             self._session, self._with_durations = self._opened(path, durations, as_released)
         except Exception as error:  # onnxruntime has no base class of its own
@@ -71,7 +72,9 @@ class SpeakingNetwork:
     def run(self, feed: dict[str, Any]) -> tuple[Samples, np.ndarray[Any, Any] | None]:
         """Samples [T], and frames [N] of each token or None. DecodeError if it fails."""
         try:
-            found = self._session.run(None, feed, self._run_options)
+            tokens = max(array.size for array in feed.values() if array.dtype == np.int64)
+            options = self._frugally if tokens > _SHORT else None
+            found = self._session.run(None, feed, options)
         except Exception as error:  # as above
             raise DecodeError(f"the network could not speak: {first_line(error)}") from error
         samples = np.asarray(found[0], np.float32).ravel()
@@ -81,7 +84,7 @@ class SpeakingNetwork:
 
 
 def _frugal() -> Any:
-    """What a run took is given back: else the memory of the longest sound is kept for good."""
+    """What a long run took is given back: else memory for the longest sound is kept for good."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()

@@ -24,7 +24,7 @@ _BEGIN_WORDS = (
 _LEAD_WORDS = (
     "a an the my your his her its our their this these those very too some any no not every "
     "each of to in on at for from with by as and or but if is are was were be been i you he "
-    "she it we they i'm it's he's she's you're we're they're mr mrs ms dr st mt"
+    "she it we they i'm it's he's she's you're we're they're here there what how mr mrs ms dr st mt"
 )
 _BEGINS, _LEADS = frozenset(_BEGIN_WORDS.split()), frozenset(_LEAD_WORDS.split())
 # … and to the word before it.
@@ -32,7 +32,9 @@ _TRAILS = frozenset(("of", "ago", "too", "either", "please"))
 # What phrases begin with in Chinese, with what makes of such a character a part of another word.
 _CHINESE = re.compile(
     "但是?|不过|因为|所以|如果|虽然|然后|而且|并且|以及|或者?|为了|通过|位于|属于|包括|可以|应该|"
-    "需要|必须|非常|比较|特别|没有|正在|已经|一直|不能|不会|不是|就是|也是|都是|还是|而是|只是|总是|"
+    "需要|必须|非常|比较|特别|没有|正在|已经|一直|主要|可能|通常|一般|往往|大约|适合|提供|帮助|使用|进行|"
+    "成为|作为|关于|对于|根据|由于|随着|除了|例如|比如|同时|然而|因此|另外|此外|其中|用于|用来|来自|具有|"
+    "不能|不会|不是|就是|也是|都是|还是|而是|只是|总是|"
     "(?<![可于要])是|(?<![现存所实内潜外自好])在(?!于)|(?<![温平总共缓柔随])和(?![平谐睦解气尚蔼])|"
     "(?<!参)与|(?<!成)就(?![业职])|也(?!许)|(?<!归)还|很(?!多)|(?<!一)把(?![握手])|被(?!子)|"
     "(?<![自服])从(?![事来此])|让"
@@ -71,7 +73,7 @@ def _english(text: str) -> Iterator[Gap]:
 
 
 def _may_part(before: str, word: str) -> bool:
-    if _bare(before) in _LEADS or _bare(word) in _TRAILS:
+    if _bare(before) in _LEADS | _BEGINS or _bare(word) in _TRAILS:
         return False
     if not (before[-1].isalpha() and word[0].isalpha()):  # 20 km, No. 5, (so), x = y
         return False

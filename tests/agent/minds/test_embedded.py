@@ -130,11 +130,15 @@ def test_the_model_stands_still_while_a_clause_is_spoken():
 
 
 def test_a_turn_is_read_before_it_is_whole():
+    """And its words alone before all else: the model gives up what it has read first."""
     llm = SmallLLM(["Fine.", "Fine."])
+    bare = []
+    llm.likely_next = lambda text: bare.append((text, len(llm.requests))) or {}
     mind = Embedded(llm)
     mind.read([Turn("user", "How are")], system="Be kind.", tools=BOX.tools)
     assert (llm.num_pieces, llm.num_closed) == (1, 1)
     list(mind.answer([Turn("user", "How are you?")], system="Be kind.", tools=BOX.tools))
+    assert bare == [("How are", 0)]
     read, asked = llm.requests
     assert read[0] == asked[0]
     assert asked[1].content.startswith(read[1].content)

@@ -72,7 +72,13 @@ class Embedded:
                 yield from answer
 
     def read(self, turns: Sequence[Turn], *, system: str, tools: Sequence[Tool] = ()) -> None:
-        """Read what will be answered as far as it is known, so that little is left to read then."""
+        """Read what will be answered as far as it is known, so that little is left to read then.
+
+        The words as `ends` has them come first: of the two prefixes that the model keeps, it gives
+        up the one that was used longer ago, and the conversation is longer to read again.
+        """
+        if turns[-1].text:
+            self.ends(turns[-1].text)
         with closing(self._pieces(turns, system, tools, Draft(self._llm, 1), 1)) as pieces:
             next(pieces, None)
 
