@@ -46,6 +46,24 @@ def test_times_go_on_over_the_pieces_of_a_long_text(tmp_path):
     assert 0.9 < stretches[-1].end_s / (len(samples) / kokoro.rate_hz) <= 1.0
 
 
+def test_memory_of_long_clauses_alone_is_given_back(tmp_path):
+    kokoro = Kokoro(write_kokoro(tmp_path / "kokoro"))
+    session, given = kokoro._network._session, []
+
+    class Watched:
+        def run(self, names, feed, options):
+            given.append(options)
+            return session.run(names, feed, options)
+
+    kokoro._network._session = Watched()
+    for text in ("你好。", "今天天气很好，我们一起去公园，然后去吃饭。"):
+        kokoro.speak(text, "zh", Voice.parse("one"))
+    short, long = given
+    assert short is None
+    key = "memory.enable_memory_arena_shrinkage"
+    assert long.get_run_config_entry(key) == "cpu:0"
+
+
 def test_a_network_without_that_tensor_speaks_and_tells_no_times(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         kokoro = Kokoro(write_kokoro(tmp_path / "kokoro", named=False))
