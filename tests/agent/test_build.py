@@ -2,7 +2,7 @@
 
 import pytest
 
-import mooer.agent.build as build
+from mooer.agent import build
 from mooer.agent.build import PartsOptions, open_hear
 from mooer.errors import ModelError
 
