@@ -29,6 +29,7 @@ _LEAD_WORDS = (
 _BEGINS, _LEADS = frozenset(_BEGIN_WORDS.split()), frozenset(_LEAD_WORDS.split())
 # … and to the word before it.
 _TRAILS = frozenset(("of", "ago", "too", "either", "please"))
+_NEVER_LAST = _LEADS | _BEGINS
 # What phrases begin with in Chinese, with what makes of such a character a part of another word.
 _CHINESE = re.compile(
     "但是?|不过|因为|所以|如果|虽然|然后|而且|并且|以及|或者?|为了|通过|位于|属于|包括|可以|应该|"
@@ -73,7 +74,7 @@ def _english(text: str) -> Iterator[Gap]:
 
 
 def _may_part(before: str, word: str) -> bool:
-    if _bare(before) in _LEADS | _BEGINS or _bare(word) in _TRAILS:
+    if _bare(before) in _NEVER_LAST or _bare(word) in _TRAILS:
         return False
     if not (before[-1].isalpha() and word[0].isalpha()):  # 20 km, No. 5, (so), x = y
         return False
