@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 from mooer.agent.context import Context
 from mooer.agent.jobs import Tell, Work
-from mooer.agent.mind import EndingMind
+from mooer.agent.mind import ENDING_LETTERS, EndingMind
 from mooer.agent.options import AgentOptions
 from mooer.agent.parts import Samples
 from mooer.agent.user_turn import Attempt
@@ -21,7 +21,6 @@ _SURELY_NOT = 0.5  # of the threshold
 _UNFINISHED = 0.001  # by words of which no mind tells, where the last one wants another
 LEAST = 1e-4  # of a probability: models are not surer than that
 MARKS = "。.！!？?；;，,、…—- "
-_MOST_LETTERS = 200  # of a long turn, the last
 # After these nobody has finished; those that may end a sentence as well ("that") are not here.
 _ENGLISH = (
     "a an the and or but so because if when while although unless until than as of to from with "
@@ -87,7 +86,7 @@ class Judges:
     def read(self, attempt: Attempt, text: str) -> None:
         """Have the mind judge a text, if it knows where sentences end."""
         options, mind = self._context.options, self._context.parts.mind
-        bare = text.rstrip(MARKS)[-_MOST_LETTERS:]  # a recogniser sets a full stop after anything
+        bare = text.rstrip(MARKS)[-ENDING_LETTERS:]  # a recogniser sets a full stop after anything
         if not (bare and options.turn_model and isinstance(mind, EndingMind)):
             attempt.is_read = True
             return

@@ -13,6 +13,8 @@ from mooer.agent.events import Source
 
 Samples = NDArray[np.float32]
 
+ENDING_LETTERS = 200  # that an `EndingMind` is shown at most
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -76,7 +78,7 @@ class ReadingMind(Mind, Protocol):
 
 @runtime_checkable
 class EndingMind(Mind, Protocol):
-    """A mind that knows where sentences end."""
+    """A mind that knows where sentences end; of a long turn it is shown the last letters."""
 
     def ends(self, text: str) -> float | None:
         """Probability that a sentence ends after a text without marks; None if it cannot tell.

@@ -144,6 +144,13 @@ def test_a_turn_is_read_before_it_is_whole():
     assert asked[1].content.startswith(read[1].content)
 
 
+def test_the_words_of_a_long_turn_are_not_read_alone():
+    llm = SmallLLM(["Fine."])
+    llm.likely_next = lambda text: pytest.fail("their beginning is another each time")
+    Embedded(llm).read([Turn("user", "and " * 60)], system="Be kind.")
+    assert llm.num_pieces == 1
+
+
 def test_marks_and_the_end_of_the_text_end_a_sentence():
     llm = SmallLLM([])
     llm.likely_next = lambda text: {

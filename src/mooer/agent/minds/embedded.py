@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from mooer.agent.mind import Tool, ToolCall, Turn
+from mooer.agent.mind import ENDING_LETTERS, Tool, ToolCall, Turn
 from mooer.agent.minds.calls import as_text, parsed
 from mooer.agent.minds.draft import Chats, Draft, by_clauses
 from mooer.agent.minds.history import fitting, num_tokens
@@ -75,9 +75,10 @@ class Embedded:
         """Read what will be answered as far as it is known, so that little is left to read then.
 
         The words as `ends` has them come first: of the two prefixes that the model keeps, it gives
-        up the one that was used longer ago, and the conversation is longer to read again.
+        up the one that was used longer ago, and the conversation is longer to read again. Those of
+        a long turn are not: as it grows, the last of it begin elsewhere.
         """
-        if turns[-1].text:
+        if 0 < len(turns[-1].text) <= ENDING_LETTERS:
             self.ends(turns[-1].text)
         with closing(self._pieces(turns, system, tools, Draft(self._llm, 1), 1)) as pieces:
             next(pieces, None)
