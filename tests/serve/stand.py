@@ -36,6 +36,7 @@ class LoudWhisper:
     """
 
     is_multilingual = True
+    is_small = True
 
     def __init__(self, workers=1, busy_s=0.0):
         self.workers = workers

@@ -11,17 +11,21 @@ import numpy as np
 import pytest
 from tests.fakes import LoudnessVad, speech
 from tests.serve import stand
-from tests.serve.stand import Models, running, until
+from tests.serve.stand import LoudWhisper, Models, running, until
 
 from mooer.agent.mind import ToolCall
 from mooer.agent.options import AgentOptions
 from mooer.agent.persona import Persona
 from mooer.agent.policy import PolicyOptions
 from mooer.errors import ConfigError
-from mooer.serve.agents import AgentEngine, AgentTalk, Senses, _mind
+from mooer.infer.recognizer import Recognizer
+from mooer.serve.agents import AgentEngine, AgentTalk, Ears, Senses, _mind
+from mooer.serve.callers import Caller
 from mooer.serve.conversation_session import ConversationSession
+from mooer.serve.jobs import Job
 from mooer.serve.settings import Settings
 from mooer.serve.shared_agent import Thinking
+from mooer.serve.sharing import share
 
 websockets = pytest.importorskip("websockets.sync.client")
 HEARD = "conversation.item.input_audio_transcription.completed"
@@ -367,3 +371,18 @@ def test_the_agent_says_mm_hm_while_a_caller_speaks_long():
         talk.say("And?")
         talk.events("response.done")
         assert "I see." not in str(mind.last)
+
+
+@pytest.mark.parametrize(("is_small", "hears"), [(True, "crew"), (False, "alone")])
+def test_a_small_whisper_hears_by_one_thread(is_small, hears):
+    """That of the crew; of a large one all threads work while nothing else is decoded."""
+    engines = {"alone": LoudWhisper(), "crew": LoudWhisper()}
+    engines["crew"].is_small = is_small
+    recognizer = Recognizer(
+        engines["alone"], LoudnessVad(), versions={}, make_crew=lambda: engines["crew"]
+    )
+    shared = share(recognizer, threads=2, max_batch=1, on_batch=lambda size: None)
+    ears = Ears(shared.listener(Job(Caller("me"), 10)), ("en",))
+    assert ears.hear(speech((1.0, 0.4))).text
+    assert [name for name, one in engines.items() if one.batches] == [hears]
+    shared.close()

@@ -14,7 +14,7 @@ from mooer.audio.vad import SpeechModel
 from mooer.engines.device import AUTO
 from mooer.engines.llm import usable_cores
 from mooer.engines.smart_turn import SmartTurn
-from mooer.engines.whisper import Whisper
+from mooer.engines.whisper import Whisper, is_small
 from mooer.errors import ModelError
 from mooer.speak.base import Voice
 from mooer.speak.clauses import SOON
@@ -24,10 +24,6 @@ from mooer.speak.voicing import voicing_of
 from mooer.store import fetch
 
 logger = logging.getLogger(__name__)
-
-# The decoder of so small a Whisper (tiny, base) has too little to do at a token for several
-# threads: two wait for each other longer than one works.
-_SMALL_BYTES = 200 << 20
 
 
 @dataclass(frozen=True)
@@ -80,8 +76,7 @@ def open_hear(options: PartsOptions, num_threads: int) -> Hear:
             f"{options.hear} is no Whisper model, and no other hears turns of a conversation: "
             "take whisper-base"
         )
-    is_small = (folder / "model.bin").stat().st_size < _SMALL_BYTES
-    engine = Whisper(folder, device=AUTO, num_threads=1 if is_small else num_threads)
+    engine = Whisper(folder, device=AUTO, num_threads=1 if is_small(folder) else num_threads)
     return WhisperHear(engine, languages=options.languages)
 
 

@@ -30,6 +30,7 @@ MARGIN_S = 2.0  # silence after the speech
 WINDOW_STEP_S = 2.0  # windows of equal length are decoded together
 FRAMES_PER_S = 100  # of the log-mel; the encoder halves it
 _MAX_PROMPT_TOKENS = 200  # half the context, less room for the task tokens
+_SMALL_BYTES = 200 << 20  # of weights: tiny and base
 
 Samples = NDArray[np.float32]
 
@@ -88,6 +89,14 @@ def window_for(duration_s: float, min_s: float = MIN_WINDOW_S) -> float:
     return float(min(MAX_WINDOW_S, max(min_s, wanted)))
 
 
+def is_small(folder: Path) -> bool:
+    """Whether a model's decoder has too little to do at a token for several threads.
+
+    Two then wait for each other longer than one works.
+    """
+    return (folder / "model.bin").stat().st_size < _SMALL_BYTES
+
+
 class Whisper:
     """A Whisper checkpoint in CTranslate2's format: model.bin, tokenizer.json, config.json."""
 
@@ -128,6 +137,11 @@ class Whisper:
         self._num_mels = int(self._weights.n_mels)
         self.is_multilingual = bool(self._weights.is_multilingual)  # not the .en checkpoints
         self.languages = tuple(n for n in self._ids if n.isalpha() and 2 <= len(n) <= 3)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it decodes soonest by one thread."""
+        return is_small(self.folder)
 
     def unload(self) -> None:
         """Give the memory of the weights back; the next call reads them again."""

@@ -54,7 +54,9 @@ class Ears:
     def hear(self, samples: Floats, *, language: str | None = None, is_final: bool = True) -> Heard:
         """What is said in samples [T] at 16 kHz."""
         if isinstance(self._listener, Recognizer):
-            engine = self._listener.engine_for(None)  # whichever suits the moment
+            engine = self._listener.engine  # of one thread
+            if not engine.is_small:
+                engine = self._listener.engine_for(None)  # whichever suits the moment
             hear = WhisperHear(engine, languages=self._languages)
             return hear.hear(samples, language=language, is_final=is_final)
         options = RecognizeOptions(language=language)
