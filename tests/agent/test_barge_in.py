@@ -18,6 +18,7 @@ from mooer.agent.events import (
     Volume,
 )
 from mooer.agent.options import AgentOptions
+from mooer.agent.playout import Playout
 
 LONG = "One two three four five. Six seven eight nine ten. Eleven twelve thirteen."
 ANSWERS = {"count for me": LONG, "no stop it": "As you like."}
@@ -250,6 +251,33 @@ def test_reports_that_make_no_sense_do_no_harm():
     told = session.push(stage.score(end_s=1.0))
     assert all(e.played_samples < 10**6 for e in told if isinstance(e, Remembered))
     assert session.turns[-1].is_cut
+
+
+class DriftingPlayout(Playout):
+    """A client whose loudspeaker has a clock of its own: `ratio` samples for one of the user's."""
+
+    def __init__(self, ratio):
+        super().__init__(RATE)
+        self.ratio, self.owed = ratio, 0.0
+
+    def pull(self, num_samples):
+        self.owed += num_samples * self.ratio
+        num = int(self.owed)
+        self.owed -= num
+        return np.resize(super().pull(num), num_samples)
+
+
+@pytest.mark.parametrize("ratio", [0.97, 1.03])
+def test_a_clock_that_drifts_changes_nothing_of_what_is_remembered(ratio):
+    whole = Stage(ANSWERS).play(COUNT, end_s=12.0, playout=DriftingPlayout(ratio))
+    assert whole.one(Remembered).text == LONG
+    said = COUNT, (4.0, "no stop it")
+    cut = Stage(ANSWERS).play(*said, playout=DriftingPlayout(ratio))
+    remembered = cut.all(Remembered)[0]
+    assert not remembered.is_whole
+    steady = Stage(ANSWERS).play(*said).all(Remembered)[0]
+    apart = remembered.played_samples / steady.played_samples
+    assert apart == pytest.approx(ratio, abs=0.015)  # what was heard, and not what time says
 
 
 def test_typed_words_break_the_answer_off():
