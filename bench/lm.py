@@ -24,7 +24,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +46,7 @@ from mooer.decoding.nbest import NBest, read_nbest, write_nbest
 from mooer.decoding.tuning import MAX_P, tokens_of, tune
 from mooer.evaluate.bootstrap import compare_systems
 from mooer.infer import RecognizeOptions, load
-from mooer.infer.candidates import candidates, fusions_for_tuning, grid_for
+from mooer.infer.candidates import candidates, fusions_for_tuning, graphs_for_tuning, grid_for
 from mooer.infer.ctc_recognizer import CtcRecognizer
 from mooer.infer.domain import compose
 from mooer.infer.fusion import Fusion, estimate_prior
@@ -169,6 +169,7 @@ class Part:
         self.texts = texts
         self._ear = ear
         self._file = args.cache / f"{name}-nbest.jsonl"
+        self._graph_file = args.cache / f"{name}-wfst-nbest.jsonl"
         self.prior = None
         if isinstance(ear, CtcRecognizer):
             sounds = (read_wave(clip.path) for clip in texts.test)
@@ -177,9 +178,22 @@ class Part:
     @cached_property
     def lists(self) -> list[NBest]:
         """Of all clips, with the LM that does not know their sentences; kept for the next run."""
+        return self._listed(self._file, lambda: fusions_for_tuning(self._ear, self.texts.lm))
+
+    @cached_property
+    def graph_lists(self) -> list[NBest]:
+        """The same of what graphs find."""
+        ear, prior = self._ear, self.prior
+        assert isinstance(ear, CtcRecognizer)
+        assert prior is not None
+        return self._listed(
+            self._graph_file, lambda: graphs_for_tuning(ear, self.texts.lm_file, prior)
+        )
+
+    def _listed(self, file: Path, searches: Callable[[], tuple[Fusion, ...]]) -> list[NBest]:
         clips = {clip.path: clip for clip in self.texts.test}
-        known = {one.id: one for one in read_nbest(self._file)} if self._file.is_file() else {}
-        fusions = fusions_for_tuning(self._ear, self.texts.lm)
+        known = {one.id: one for one in read_nbest(file)} if file.is_file() else {}
+        fusions = () if known.keys() >= clips.keys() else searches()
         for path, clip in clips.items():
             if path not in known:
                 found = candidates(
@@ -191,24 +205,25 @@ class Part:
                     fusions=fusions,
                 )
                 known[path] = NBest(path, tuple(found), clip.language, clip.text)
-                write_nbest(self._file, known.values())
+                write_nbest(file, known.values())
         return [known[path] for path in clips]
 
     def fusion(self, method: str, other: Part) -> Fusion | None:
         """The method with weights of the other half; None where none of them helps there."""
-        usual = "shallow" if method == "wfst" else method
-        best = tune(other.scored(usual), usual, grid_for(self._ear), max_p=MAX_P).options
+        grid = grid_for(self._ear, method)
+        best = tune(other.scored(method), method, grid, max_p=MAX_P).options
         if not best.weights:
             return None
         if method == "wfst":
             assert isinstance(self._ear, CtcRecognizer)
-            wfst = FusionOptions("wfst", best.lm_weight, length_bonus=best.length_bonus)
-            graph, _ = compose(self.texts.lm_file, self._ear, wfst)
-            return Fusion(wfst, graph=graph)
+            graph, _ = compose(self.texts.lm_file, self._ear, best)
+            return Fusion(best, prior=other.prior, graph=graph)
         return replace(self._known(method), options=best, prior=other.prior)
 
     def scored(self, method: str) -> list[NBest]:
         """Its lists with every score that the method takes."""
+        if method == "wfst":  # whose LM is in the graph: lists are scored as for shallow
+            return [self._known("shallow").scored(one, None) for one in self.graph_lists]
         known = self._known(method)
         return [known.scored(one, None) for one in self.lists]
 

@@ -17,6 +17,7 @@ from mooer.cli.fused import Asked, load_asked
 from mooer.cli.tune import tune
 from mooer.decoding.lm.load import write_ngram
 from mooer.decoding.lm.training import TrainOptions, train_ngram
+from mooer.decoding.nbest import read_nbest
 from mooer.errors import ConfigError
 from mooer.infer import Recognizer
 from mooer.infer.ctc_recognizer import CtcRecognizer
@@ -125,3 +126,26 @@ def test_the_usual_method_is_that_of_the_recogniser(tmp_path, recognizer):
     with pytest.raises(ConfigError, match="search for CTC models"):
         load_asked(Asked(lm=lm, method="wfst"), whisper)
     assert np.isfinite(fusion.lm.logprobs(["今天"])[0])
+
+
+def test_a_domain_with_a_graph_is_tuned_on_what_graphs_find(folder, dev, recognizer):
+    for package in ("kaldifst", "kaldi_decoder", "matplotlib"):
+        pytest.importorskip(package)
+    args = ["build", str(folder), "-m", "letters", "--order", "3", "--graph", "--dev", str(dev)]
+    done = CliRunner().invoke(domain_app, args)
+    assert done.exit_code == 0, done.output
+    assert "errors: 0" in done.stderr
+    tuned = read_domain(folder).settings.fusion
+    assert tuned.method == "wfst"
+    assert 0 < tuned.length_bonus <= 5 * tuned.lm_weight or not tuned.length_bonus
+    lists = read_nbest(folder / "nbest-wfst.jsonl")
+    assert all("frames" in one.scores for each in lists for one in each.candidates)
+    assert not (folder / "nbest.jsonl").exists()
+    fusion, _ = load_asked(Asked(domain=folder), recognizer)
+    [heard] = recognizer.hear_as([sound(["今天天气"])], infer.RecognizeOptions(fusion=fusion))
+    assert "".join(word.text for word in heard.words).strip() == "今天天气"
+    shallow = CliRunner().invoke(tune_app, [str(dev), "--domain", str(folder)])
+    assert shallow.exit_code == 0
+    args = [str(dev), "--domain", str(folder), "--fusion", "wfst"]
+    wrong = CliRunner().invoke(tune_app, [*args, "--nbest", str(folder / "nbest.jsonl")])
+    assert "for wfst: remove the file" in str(wrong.exception)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.decoding.test_prefixes import log_probs, said
 
+from mooer.decoding.ctc import along
 from mooer.decoding.graphs import GraphOptions, Lexicon, spell_words
 from mooer.decoding.lm.tables import Tables
 from mooer.decoding.wfst import Graph, WfstOptions
@@ -181,3 +182,30 @@ def test_what_does_not_fit_is_told(tmp_path):
 def test_the_extra_is_named_where_it_is_missing():
     with pytest.raises(MissingExtra, match=r"mooer\[wfst\]"):
         Graph.build(bigrams(), LEXICON, 3, 0)
+
+
+@needs_kaldi
+@pytest.mark.parametrize("seed", range(3))
+def test_a_path_is_that_of_the_frames_and_says_the_text(seed):
+    rows = log_probs(8, 3, seed)
+    [found] = Graph.build(bigrams(seed), LEXICON, 3, 0).decode(rows, WIDE)
+    assert rows[np.arange(8), list(found.path)].sum() == pytest.approx(found.logprob, abs=1e-3)
+    heard = along(found.path, found.units, rows, 0)
+    assert tuple(one.unit for one in heard) == found.units
+    assert all(a.end <= b.start and a.start < a.end for a, b in itertools.pairwise(heard))
+    skipped = np.log([[0.99, 0.005, 0.005]] * 5).astype(np.float32)
+    [longer] = Graph.build(bigrams(seed), LEXICON, 3, 0).decode(
+        np.concatenate([skipped, rows]), WfstOptions(beam=1000.0)
+    )
+    assert longer.path == (0,) * 5 + found.path
+
+
+@needs_kaldi
+def test_where_a_narrow_beam_loses_every_end_a_wider_one_is_tried():
+    options = GraphOptions(lm_weight=4.0, exact_repeats=True)
+    graph = Graph.build(bigrams(1), LEXICON, 3, 0, options)
+    rows = log_probs(8, 3, 4)
+    [wide] = graph.decode(rows, WIDE)
+    narrow = [graph.decode(rows, WfstOptions(beam=beam)) for beam in (0.5, 1.0, 2.0, 4.0)]
+    assert all(found for found in narrow[2:])
+    assert narrow[-1][0].words == wide.words

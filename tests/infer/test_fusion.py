@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,16 +12,34 @@ from mooer.audio.wave import read_wave
 from mooer.decoding.fusion import FusionOptions
 from mooer.decoding.lm.load import write_ngram
 from mooer.decoding.lm.training import TrainOptions, train_ngram
+from mooer.decoding.nbest import NBest
 from mooer.engines.whisper import Decoded, DecodeOptions, Whisper
 from mooer.errors import ConfigError, ModelError
 from mooer.infer import RecognizeOptions, Recognizer
-from mooer.infer.candidates import candidates, fusions_for_tuning, grid_for, nbest_of
+from mooer.infer.candidates import (
+    candidates,
+    fusions_for_tuning,
+    graphs_for_tuning,
+    grid_for,
+    nbest_of,
+)
 from mooer.infer.ctc_recognizer import CtcRecognizer, load_ctc
-from mooer.infer.domain import DomainSettings, as_method, build_lm, read_domain, write_settings
+from mooer.infer.domain import (
+    DomainSettings,
+    as_method,
+    build_lm,
+    compose,
+    read_domain,
+    write_settings,
+)
 from mooer.infer.fusion import Fusion, estimate_prior, load_fusion, read_prior, save_prior
 from mooer.infer.language_models import load_language_model
 from mooer.store import fetch
 from mooer.text.units import Units
+
+needs_kaldi = pytest.mark.skipif(
+    not find_spec("kaldifst") or not find_spec("kaldi_decoder"), reason="needs mooer[wfst]"
+)
 
 
 class Speller(LetterCtc):
@@ -84,6 +103,53 @@ def test_a_language_model_mends_what_ctc_mishears(method, lm, recognizer, tmp_pa
     assert [word.text.strip() for word in heard.words] == ["今", "天", "很", "好"]
     assert heard.words[0].start_s == pytest.approx(0.52, abs=0.021)
     assert heard.language == "zh"
+
+
+@needs_kaldi
+def test_a_graph_divides_frames_by_their_prior(lm, recognizer):
+    rows = recognizer.model.log_probs(sound(["今天", "很好"]))
+    prior = np.exp(rows).mean(axis=0)
+    options = FusionOptions("wfst", 0.5, ilm_weight=0.7)
+    graph, _ = compose(lm, recognizer, options)
+    fusion = Fusion(options, prior=prior, graph=graph)
+    search = recognizer.search(RecognizeOptions(fusion=fusion))
+    assert recognizer.spelling.text(search.units(rows)) == "今天很好"
+    # The formula of a text's own best path: what the graph finds is the best by it.
+    lists = candidates(
+        recognizer,
+        sound(["今天", "很好"]),
+        prior=prior,
+        fusions=graphs_for_tuning(recognizer, lm, prior),
+    )
+    scorer = Fusion(FusionOptions("shallow"), load_language_model(lm))
+    [best, *_] = scorer.scored(NBest("", tuple(lists)), None).ranked(options.weights)
+    assert best.text == "今天很好"
+    [walk] = graph.decode(rows)
+    again = search.walked(walk.units, walk.path, rows, prior)
+    assert again.logprob == pytest.approx(walk.logprob, abs=1e-3)
+    frames = np.log(np.maximum(prior, 1e-4))[list(walk.path)].sum()
+    assert again.scores["frames"] == pytest.approx(frames, rel=1e-5)
+    by_itself = search.first(rows, prior)
+    assert (by_itself.text, by_itself.logprob) == (
+        "今年很好",
+        pytest.approx(rows.max(axis=1).sum(), rel=1e-5),
+    )
+    with pytest.raises(ConfigError, match="needs the prior"):
+        Fusion(options, graph=graph)
+    with pytest.raises(ConfigError, match="estimate it with this model"):
+        Fusion(options, graph=graph, prior=prior[1:])
+
+
+@needs_kaldi
+def test_hotwords_choose_among_what_a_graph_finds(tmp_path, recognizer):
+    path = tmp_path / "lm.bin"
+    write_ngram(train_ngram(["今天很好", "今年很好"] * 2, TrainOptions(2)).tables, path)
+    options = FusionOptions("wfst", 0.05)
+    fusion = Fusion(options, graph=compose(path, recognizer, options)[0])
+    samples = sound(["今天", "很好"])
+    assert said(recognizer, samples, fusion=fusion) == "今年很好"
+    assert said(recognizer, samples, fusion=fusion, hotwords="今天") == "今天很好"
+    assert said(recognizer, samples, fusion=fusion, hotwords="天气") == "今年很好"
 
 
 def test_hotwords_add_to_the_language_model(lm, recognizer):

@@ -38,7 +38,8 @@ def build(
         str | None,
         typer.Option(
             "--fusion",
-            help="Method to tune. [default: shallow in a CTC search, rescore for Whisper]",
+            help="Method to tune. [default: wfst with --graph, else shallow in a CTC search, "
+            "rescore for Whisper]",
             show_default=False,
         ),
     ] = None,
@@ -65,6 +66,7 @@ def build(
     from mooer.infer import load
     from mooer.infer.ctc_recognizer import CtcRecognizer
     from mooer.infer.domain import (
+        GRAPH_NBEST,
         HEAT_MAP,
         LM_FILE,
         NBEST,
@@ -73,6 +75,7 @@ def build(
         as_method,
         build_graph,
         build_lm,
+        nbest_file,
         write_settings,
     )
     from mooer.infer.sense_voice import SenseVoiceRecognizer
@@ -81,15 +84,16 @@ def build(
     if graph and not isinstance(recognizer, CtcRecognizer):
         raise ConfigError("a graph is for CTC models that spell: take --model rich-mini")
     searches = isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer)
-    method = fusion or ("shallow" if searches else "rescore")
+    method = fusion or ("wfst" if graph else "shallow" if searches else "rescore")
     settings = DomainSettings(model, order, units, FusionOptions(method))
     counts = build_lm(folder, settings)
     sizes = ", ".join(f"{count} {k}-grams" for k, count in enumerate(counts, 1))
     typer.echo(f"wrote {folder / LM_FILE}: {sizes}", err=True)
     if dev is not None:
-        (folder / NBEST).unlink(missing_ok=True)  # of another model, perhaps, or another dev set
+        for name in (NBEST, GRAPH_NBEST):  # of another model, perhaps, or another dev set
+            (folder / name).unlink(missing_ok=True)
         places = (folder / LM_FILE, None, folder)
-        found = run_tuning(dev, model, method, places, folder / NBEST, limit)
+        found = run_tuning(dev, model, method, places, folder / nbest_file(method), limit)
         settings = replace(settings, fusion=as_method(found.options, method))
         write_settings(folder, settings)
         write_whole(folder / HEAT_MAP, draw_tuned(found))

@@ -45,7 +45,7 @@ SourceWeight = Annotated[
 IlmWeight = Annotated[
     float | None,
     typer.Option(
-        help="Of the recogniser's internal LM, subtracted: ilme. [default: 0.2]",
+        help="Of the recogniser's internal LM, subtracted: ilme, wfst. [default: 0.2, wfst 0]",
         show_default=False,
     ),
 ]

@@ -57,8 +57,8 @@ def tune(
     from mooer.infer.domain import (
         HEAT_MAP,
         LM_FILE,
-        NBEST,
         as_method,
+        nbest_file,
         read_domain,
         write_settings,
     )
@@ -69,15 +69,14 @@ def tune(
     if folder is not None:
         settings = read_domain(folder).settings
         model, lm = settings.model, folder / LM_FILE
-        nbest, heat_map = nbest or folder / NBEST, heat_map or folder / HEAT_MAP
+        nbest, heat_map = nbest or folder / nbest_file(fusion), heat_map or folder / HEAT_MAP
     from mooer.decoding.tuning import draw_tuned
 
     found = run_tuning(manifest, model, fusion, (lm, source_lm, folder), nbest, limit)
     if heat_map is not None:
         write_whole(heat_map, draw_tuned(found))
     if folder is not None:
-        chosen = as_method(found.options, fusion)  # wfst is tuned as shallow, whose formula it has
-        write_settings(folder, replace(settings, fusion=chosen))
+        write_settings(folder, replace(settings, fusion=as_method(found.options, fusion)))
     if as_json:
         row = {"options": asdict(found.options), **_counts(found)}
         typer.echo(json.dumps(row))
@@ -94,39 +93,44 @@ def run_tuning(
     limit: int | None,
 ) -> Tuned:
     """The grid over lists that are there, or are made now; `places`: LM, source LM, domain."""
-    from mooer.decoding.fusion import ILM, METHODS, FusionOptions
+    from mooer.decoding.fusion import FRAMES, ILM, METHODS, FusionOptions
     from mooer.decoding.nbest import read_nbest, write_nbest
     from mooer.decoding.tuning import MAX_P
     from mooer.decoding.tuning import tune as search
     from mooer.errors import ConfigError
     from mooer.infer.candidates import grid_for
+    from mooer.infer.ctc_recognizer import CtcRecognizer
     from mooer.infer.domain import PRIOR, fusion_of
     from mooer.infer.fusion import load_fusion
 
     lm, source, folder = places
-    options = FusionOptions(method if method != "wfst" else "shallow")
-    needs_ilm = ILM in METHODS[options.method].parts
+    parts = METHODS[FusionOptions(method).method].parts
+    habit = next((part for part in (ILM, FRAMES) if part in parts), None)
     recognizer = _recognizer(model)
+    if method == "wfst" and not isinstance(recognizer, CtcRecognizer):
+        raise ConfigError("wfst is a search for CTC models that spell: take --model rich-mini")
     if nbest is not None and nbest.is_file():
         typer.echo(f"n-best lists: {nbest}, which is there already", err=True)
         lists = read_nbest(nbest)
     else:
         prior = None if folder is None else folder / PRIOR
         assert lm is not None
-        lists = list(_decoded(recognizer, manifest, (prior, lm), limit, needs_ilm))
+        lists = list(_decoded(recognizer, manifest, (prior, lm), limit, method))
         if nbest is not None:
             write_nbest(nbest, lists)
-    if needs_ilm and any(ILM not in c.scores for one in lists for c in one.candidates):
+    if habit and any(habit not in c.scores for one in lists for c in one.candidates):
         raise ConfigError(
-            f"the lists {nbest} have no scores of an internal LM: remove the file, and tune again"
+            f"the lists {nbest} have no scores of an internal LM for {method}: remove the file, "
+            "and tune again"
         )
-    # The lists have the internal LM's scores, and so no prior is needed here.
+    # The lists have the internal LM's scores, and so neither a prior nor a graph is needed here.
+    options = FusionOptions(method if method != "wfst" else "shallow")
     if folder is not None and source is None:
         fusion = fusion_of(folder, options)
     else:
         fusion = load_fusion(options, lm=lm, source=source)
     lists = [fusion.scored(one, None) for one in lists]
-    tuned = search(lists, options.method, grid_for(recognizer), max_p=MAX_P)
+    tuned = search(lists, method, grid_for(recognizer, method), max_p=MAX_P)
     if tuned.p_value > MAX_P:
         logger.warning(
             "no weights of %s lower the errors for sure (p %.2f): all are 0. More recordings, or "
@@ -168,29 +172,37 @@ def _decoded(
     manifest: Path,
     places: tuple[Path | None, Path],
     limit: int | None,
-    needs_ilm: bool,
+    method: str,
 ) -> Iterator[NBest]:
     """N-best lists of a manifest; `places`: where the prior of a CTC model is kept, and the LM.
 
-    The prior is estimated first. The search is asked without the LM and with it.
+    The prior is estimated first. The search is asked without the LM and with it, or through graphs.
     """
     from mooer.data.manifest import inputs
+    from mooer.decoding.fusion import ILM, METHODS
     from mooer.errors import ManifestError
-    from mooer.infer.candidates import fusions_for_tuning, nbest_of
+    from mooer.infer.candidates import fusions_for_tuning, graphs_for_tuning, nbest_of
     from mooer.infer.ctc_recognizer import CtcRecognizer
     from mooer.infer.fusion import estimate_prior, save_prior
     from mooer.infer.language_models import load_language_model
 
     prior, lm = places
+    needs_ilm = ILM in METHODS[method].parts
     items = [item for item in inputs([manifest]) if item.fields.get("text")][:limit]
     if not items:
         raise ManifestError(f"no line of {manifest} has a text to compare with: write it there")
     found = None
-    if isinstance(recognizer, CtcRecognizer) and (needs_ilm or prior is not None):
+    by_graph = method == "wfst"
+    if isinstance(recognizer, CtcRecognizer) and (needs_ilm or by_graph or prior is not None):
         found = estimate_prior(recognizer.model, (_read(item) for item in items))
         if prior is not None:
             save_prior(prior, found)
-    fusions = fusions_for_tuning(recognizer, load_language_model(lm))
+    if by_graph:
+        assert isinstance(recognizer, CtcRecognizer)
+        assert found is not None
+        fusions = graphs_for_tuning(recognizer, lm, found)
+    else:
+        fusions = fusions_for_tuning(recognizer, load_language_model(lm))
     lists = nbest_of(recognizer, items, _read, ilm=needs_ilm, prior=found, fusions=fusions)
     for done, one in enumerate(lists, 1):
         if done % 20 == 0 or done == len(items):

@@ -6,7 +6,9 @@ not at all. The greedy text is that of the likeliest path; `prefixes` searches a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,6 +88,29 @@ def steady(log_probs: Floats, blank: int, change_cost: float) -> list[Heard]:
         path[frame - 1] = came_from[frame, path[frame]]
     sure = np.take_along_axis(log_probs, path[:, None], axis=1)[:, 0]
     return collapse(path, sure, blank)
+
+
+def along(path: Sequence[int], units: Sequence[int], log_probs: Floats, blank: int) -> list[Heard]:
+    """Units with their frames in a path [F] that says them.
+
+    A run of one unit may be several of it (`graphs`): it is divided among them.
+
+    >>> rows = np.log(np.full((6, 3), 1 / 3, np.float32))
+    >>> [(one.unit, one.start, one.end) for one in along([0, 1, 1, 0, 2, 1], [1, 1, 2, 1], rows, 0)]
+    [(1, 1, 2), (1, 2, 3), (2, 4, 5), (1, 5, 6)]
+    """
+    classes = np.asarray(path)
+    runs = collapse(classes, log_probs[np.arange(len(classes)), classes], blank)
+    found: list[Heard] = []
+    groups = itertools.groupby(runs, lambda run: run.unit)
+    for (_, alike), (_, said) in zip(groups, itertools.groupby(units), strict=True):
+        *before, last = alike
+        parts = len(list(said)) - len(before)
+        size = last.end - last.start
+        cuts = [last.start + size * i // parts for i in range(parts + 1)]
+        divided = [replace(last, start=a, end=b) for a, b in itertools.pairwise(cuts)]
+        found += [*before, *divided]
+    return found
 
 
 def collapse(best: NDArray[np.integer[Any]], sure: NDArray[Any], blank: int) -> list[Heard]:

@@ -12,11 +12,13 @@ number of words (Chinese: of characters):
 | density | λ log p_LM - λ_S log p_S + β abs(y)      | in the search; p_S: of training transcripts |
 | lodr    | the same, with p_S of order 2            | in the search                              |
 | ilme    | λ log p_LM - λ_I log p_I + β abs(y)      | in the search; p_I: the model's own habit  |
-| wfst    | λ log p_LM + β abs(y), best path alone   | in the graph T ∘ L ∘ G (`decoding.wfst`)   |
+| wfst    | as ilme, of the best path alone          | in the graph T ∘ L ∘ G (`decoding.wfst`)   |
 
 Shallow fusion: Gulcehre et al. 2015, arXiv:1503.03535. Density ratio: McDermott et al. 2019,
 arXiv:2002.11268. LODR: Zheng et al. 2022, arXiv:2203.16776. ILME: Meng et al. 2020,
-arXiv:2011.01991; of CTC, p_I is the prior of its units (as in Miao et al. 2015, arXiv:1507.08240).
+arXiv:2011.01991; of CTC, p_I is the prior of its units. In a graph it is that of every frame of the
+path, blanks included, as the posteriors of a hybrid model are divided (Miao et al. 2015,
+arXiv:1507.08240).
 
 Of Whisper, p_I is its decoder with a cross-attention context of zero (Meng et al. 2020, section 3;
 `engines.whisper_search`). Units of a decoder (characters, pieces, bytes) and of an LM differ, so
@@ -39,8 +41,10 @@ from mooer.errors import ConfigError, did_you_mean
 from mooer.text import is_cjk
 
 LM, SOURCE, ILM, LENGTH = "lm", "source", "ilm", "length"  # parts of the formula
+FRAMES = "frames"  # p_I of a graph: of the frames of a path
 MAX_WEIGHT = 10.0
 _MAX_KNOWN = 100_000  # states with units: about 40 MB
+_LEAST_PRIOR = 1e-4
 Piece: TypeAlias = "str | bytes"
 
 
@@ -58,7 +62,7 @@ METHODS: Mapping[str, Method] = {
     "density": Method((LM, SOURCE, LENGTH)),
     "lodr": Method((LM, SOURCE, LENGTH)),
     "ilme": Method((LM, ILM, LENGTH)),
-    "wfst": Method((LM, LENGTH)),
+    "wfst": Method((LM, FRAMES, LENGTH)),
 }
 
 
@@ -69,7 +73,7 @@ class FusionOptions:
     method: str = "shallow"
     lm_weight: float = 0.4  # λ
     source_weight: float = 0.0  # λ_S, of density and lodr
-    ilm_weight: float = 0.0  # λ_I, of ilme
+    ilm_weight: float = 0.0  # λ_I, of ilme and wfst
     length_bonus: float = 0.0  # β, natural log a word
 
     def __post_init__(self) -> None:
@@ -88,11 +92,11 @@ class FusionOptions:
                 f"length_bonus must be between -{MAX_WEIGHT:g} and {MAX_WEIGHT:g}, got "
                 f"{self.length_bonus:g}"
             )
-        for part, weight in ((SOURCE, self.source_weight), (ILM, self.ilm_weight)):
-            if weight and part not in METHODS[self.method].parts:
-                takers = [name for name, one in METHODS.items() if part in one.parts]
+        for name, parts in (("source_weight", {SOURCE}), ("ilm_weight", {ILM, FRAMES})):
+            if getattr(self, name) and parts.isdisjoint(METHODS[self.method].parts):
+                takers = [known for known, one in METHODS.items() if parts & {*one.parts}]
                 raise ConfigError(
-                    f"the fusion {self.method} has no use for {part}_weight: leave it out, or take "
+                    f"the fusion {self.method} has no use for {name}: leave it out, or take "
                     f"{' or '.join(takers)}"
                 )
 
@@ -103,6 +107,7 @@ class FusionOptions:
             LM: self.lm_weight,
             SOURCE: -self.source_weight,
             ILM: -self.ilm_weight,
+            FRAMES: -self.ilm_weight,
             LENGTH: self.length_bonus,
         }
         parts = METHODS[self.method].parts
@@ -199,6 +204,16 @@ class TextScorer:
         """The last words, and the end of the sentence."""
         terms = zip(self._terms, state, strict=True)
         return sum(weight * lm.finish(before) for (lm, weight), before in terms)
+
+
+def frame_prior(posterior: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Natural log [V] of the mean posterior, the blank included: p_I of a frame.
+
+    A class that is rarer than one frame in ten thousand counts as if it were not: what was hardly
+    ever heard says nothing of how often it is.
+    """
+    found: NDArray[np.float32] = np.log(np.maximum(posterior, _LEAST_PRIOR)).astype(np.float32)
+    return found
 
 
 class UnitPrior:

@@ -6,6 +6,7 @@ Errors of every candidate are counted once; a point of the grid is then one prod
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.decoding.fusion import ILM, LENGTH, LM, METHODS, SOURCE, FusionOptions
+from mooer.decoding.fusion import FRAMES, ILM, LENGTH, LM, METHODS, SOURCE, FusionOptions
 from mooer.decoding.nbest import NBest
 from mooer.errors import ConfigError, MissingExtra
 from mooer.text import CHARACTER_LANGUAGES, character_tokens, word_tokens
@@ -23,11 +24,12 @@ _FIELDS = {
     LM: "lm_weight",
     SOURCE: "source_weight",
     ILM: "ilm_weight",
+    FRAMES: "ilm_weight",
     LENGTH: "length_bonus",
 }
 MAX_P = 0.1  # above it weights are taken for luck by `mooer lm tune`
 _RESAMPLES = 2000
-_SIGNS = {LM: 1.0, SOURCE: -1.0, ILM: -1.0, LENGTH: 1.0}
+_SIGNS = {LM: 1.0, SOURCE: -1.0, ILM: -1.0, FRAMES: -1.0, LENGTH: 1.0}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Grid:
     source_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
     ilm_weight: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
     length_bonus: tuple[float, ...] = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
+    max_bonus: float = math.inf  # β is at most so many times λ
 
     def __post_init__(self) -> None:
         if not all(getattr(self, name) for name in _FIELDS.values()):
@@ -95,12 +98,14 @@ def tune(
     by_sound = errors[rows, first.argmax(axis=1)]
     best, best_errors = FusionOptions(method, lm_weight=0.0), by_sound
     for weights in itertools.product(*values):
+        named = {_FIELDS[part]: w for part, w in zip(parts, weights, strict=True)}
+        options = FusionOptions(method, **named)
+        if options.length_bonus > grid.max_bonus * options.lm_weight:
+            continue
         total = first.copy()
         for part, weight in zip(parts, weights, strict=True):
             total += _SIGNS[part] * weight * columns[part]
         chosen = errors[rows, total.argmax(axis=1)]
-        named = {_FIELDS[part]: w for part, w in zip(parts, weights, strict=True)}
-        options = FusionOptions(method, **named)
         points.append((options, int(chosen.sum())))
         if chosen.sum() < best_errors.sum():
             best, best_errors = options, chosen

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mooer.config import read_yaml, to_yaml
 from mooer.decoding.graphs import GraphOptions, Lexicon, compose_graph
+from mooer.decoding.lattices import arcs_of, best_texts
 from mooer.decoding.lm.tables import Tables
 from mooer.errors import ConfigError, DecodeError, MissingExtra, ModelError
 from mooer.files import write_whole
@@ -30,7 +31,6 @@ Floats = NDArray[np.float32]
 Spelled: TypeAlias = tuple[str, tuple[int, ...]]  # a word and its classes
 
 _FST, _WORDS, _SETTINGS = "TLG.fst", "words.txt", "graph.yaml"
-_PATHS_A_TEXT = 8  # of a lattice: ways to say one text differ in frames, and only the best counts
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Walk:
     units: tuple[int, ...]  # of the acoustic model
     logprob: float  # natural log of the path by the acoustic model
     score: float  # with what the graph adds
+    path: tuple[int, ...]  # the class of every frame; the blank of those that were not walked
 
     @property
     def text(self) -> str:
@@ -121,19 +122,21 @@ class Graph:
             raise DecodeError(
                 "the model gives NaN instead of probabilities: its weights are damaged"
             )
-        kept = log_probs[_walked(log_probs[:, settings.blank], options.blank_skip)]
+        walked = _walked(log_probs[:, settings.blank], options.blank_skip)
+        kept = log_probs[walked]
         if not len(kept):
             return []
         given = decoder.DecodableCtc(np.ascontiguousarray(np.maximum(kept, -1e4), np.float32))
         if options.num_best > 1:
-            return self._several(given, options)
-        wanted = decoder.FasterDecoderOptions(beam=options.beam, max_active=options.max_active)
-        walker = decoder.FasterDecoder(self._fst, wanted)
-        walker.decode(given)
-        if not walker.reached_final():
-            return []
-        ok, lattice = walker.get_best_path()
-        return [self._path(lattice)] if ok else []
+            return self._several(given, walked, options)
+        for beam in (options.beam, 2 * options.beam):  # a narrow one may lose all that can end here
+            wanted = decoder.FasterDecoderOptions(beam=beam, max_active=options.max_active)
+            walker = decoder.FasterDecoder(self._fst, wanted)
+            walker.decode(given)
+            if walker.reached_final():
+                ok, lattice = walker.get_best_path()
+                return [self._path(lattice, walked)] if ok else []
+        return []
 
     def save(self, folder: Path) -> None:
         """Write the graph into a folder, which is made. OutputError if that fails."""
@@ -162,9 +165,7 @@ class Graph:
         lines = (folder / _WORDS).read_text("utf-8").split("\n")[:-1]
         return cls(fst, [_spelled(line, folder / _WORDS) for line in lines], settings)
 
-    def _several(self, given: Any, options: WfstOptions) -> list[Walk]:
-        import kaldifst
-
+    def _several(self, given: Any, walked: NDArray[np.bool_], options: WfstOptions) -> list[Walk]:
         decoder = _kaldi_decoder()
         wanted = decoder.LatticeSimpleDecoderConfig(
             beam=options.beam, lattice_beam=options.lattice_beam
@@ -175,21 +176,30 @@ class Graph:
         ok, lattice = walker.get_raw_lattice()
         if not ok:
             return []
-        texts: dict[tuple[str, ...], Walk] = {}
-        for one in kaldifst.lattice_to_nbest(lattice, n=options.num_best * _PATHS_A_TEXT):
-            path = self._path(one)
-            texts.setdefault(path.words, path)
-        found = sorted(texts.values(), key=lambda path: -path.score)
-        return found[: options.num_best]
+        return [
+            self._walk(one.labels, one.classes, one.costs, walked)
+            for one in best_texts(arcs_of(lattice), options.num_best)
+        ]
 
-    def _path(self, lattice: Any) -> Walk:
+    def _path(self, lattice: Any, walked: NDArray[np.bool_]) -> Walk:
         import kaldifst
 
-        _, _, labels, weight = kaldifst.get_linear_symbol_sequence(lattice)
+        _, classes, labels, weight = kaldifst.get_linear_symbol_sequence(lattice)
+        return self._walk(labels, classes, (weight.value1, weight.value2), walked)
+
+    def _walk(
+        self,
+        labels: Sequence[int],
+        classes: Sequence[int],
+        costs: tuple[float, float],
+        walked: NDArray[np.bool_],
+    ) -> Walk:
+        path = np.full(len(walked), self.settings.blank)
+        path[walked] = np.array(classes) - 1
         said = [self._words[label - 1] for label in labels]
         units = tuple(unit for _, spelling in said for unit in spelling)
         words = tuple(word for word, _ in said)
-        return Walk(words, units, -weight.value2, -weight.value1 - weight.value2)
+        return Walk(words, units, -costs[1], -sum(costs), tuple(path.tolist()))
 
 
 def _line(word: Spelled) -> str:

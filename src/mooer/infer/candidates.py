@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from mooer.engines.whisper import MAX_WINDOW_S
 from mooer.errors import ConfigError
 from mooer.infer.answering import language_of
 from mooer.infer.ctc_recognizer import CtcRecognizer
+from mooer.infer.domain import compose
 from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.fusion import Fusion
 from mooer.infer.guarded import GuardedDecoder, RecognizeOptions, detect_language
@@ -32,6 +35,15 @@ logger = logging.getLogger(__name__)
 
 NUM_TUNED = 32  # candidates of an utterance: of a CTC search; Whisper gives as many as its beams
 WHISPER_BEAMS = 16
+_MOST_BONUS = 5.0  # of β/λ in a graph: with more, it would say short words all the time
+_GRAPHS = ((1.0, 3.0), (1.0, _MOST_BONUS))  # λ and β; `CtcSearch.nbest` tries others of one β/λ
+_PRIORS = (0.0, 0.4)  # λ_I
+_GRAPH_GRID = Grid(
+    lm_weight=(0.5, 0.75, 1.0, 1.25, 1.5),
+    ilm_weight=(0.0, 0.1, 0.2, 0.3, 0.4),
+    length_bonus=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+    max_bonus=_MOST_BONUS,
+)
 
 
 def candidates(
@@ -46,7 +58,9 @@ def candidates(
     """What a recogniser makes of samples [T] of up to 30 s, the best by sound first.
 
     The search is asked once without and once with each of the `fusions`, and what they find is
-    put together: of a long utterance the best by sound alone differ in a word or two.
+    put together: of a long utterance the best by sound alone differ in a word or two. Graphs are
+    asked alone: their candidates are scored by one path, and that of the model itself is beside
+    them.
 
     With `ilm` each has the score of Whisper's internal LM, with `prior`, the mean posterior [V] of
     a CTC model, that of this model's. ConfigError for a recogniser without n-best lists.
@@ -61,11 +75,18 @@ def candidates(
         else:
             log_probs = SenseVoiceCtc(recognizer, language).log_probs(samples)
         found: dict[str, Candidate] = {}
-        for fusion in (None, *fusions):
+        by_graph = any(fusion.graph is not None for fusion in fusions)
+        first = recognizer.search(RecognizeOptions(language=language))
+        if by_graph:
+            listed = [first.first(log_probs, prior)]
+        else:
+            listed = first.nbest(log_probs, NUM_TUNED, prior)
+        for fusion in fusions:
             options = RecognizeOptions(language=language, fusion=fusion)
-            for one in recognizer.search(options).nbest(log_probs, NUM_TUNED, prior):
-                if one.text not in found or one.logprob > found[one.text].logprob:
-                    found[one.text] = one
+            listed += recognizer.search(options).nbest(log_probs, NUM_TUNED, prior)
+        for one in listed:
+            if one.text not in found or one.logprob > found[one.text].logprob:
+                found[one.text] = one
         return sorted(found.values(), key=lambda one: -one.logprob)
     raise ConfigError(f"{recognizer.name} gives no n-best lists: take Whisper or a CTC model")
 
@@ -79,11 +100,28 @@ def fusions_for_tuning(recognizer: Listener, lm: TextLM[Any]) -> tuple[Fusion, .
     )
 
 
-def grid_for(recognizer: Listener) -> Grid:
-    """What is tried: no more than `fusions_for_tuning` has searched with.
+def graphs_for_tuning(
+    recognizer: CtcRecognizer, lm: Path, prior: NDArray[np.float32]
+) -> tuple[Fusion, ...]:
+    """The same through graphs of an LM's file, with and without the prior; errors as `compose`."""
+    found = []
+    for share, bonus in _GRAPHS:
+        options = FusionOptions("wfst", share, length_bonus=bonus)
+        graph = compose(lm, recognizer, options)[0]
+        found += [
+            Fusion(replace(options, ilm_weight=weight), prior=prior, graph=graph)
+            for weight in _PRIORS
+        ]
+    return tuple(found)
+
+
+def grid_for(recognizer: Listener, method: str = "shallow") -> Grid:
+    """What is tried: no more than `fusions_for_tuning` and `graphs_for_tuning` have searched with.
 
     Whisper, which knows much of language, is led astray by more, and drops words without a bonus.
     """
+    if method == "wfst":
+        return _GRAPH_GRID
     if isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer):
         return Grid()
     weights = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)

@@ -87,7 +87,7 @@ class CtcRecognizer(OnePassRecognizer[CtcHeard]):
             mean = sum(one.logprob for one in heard) / len(heard) if heard else 0.0
             text = "".join(word.text for word in words)
             language = known or (language_of(text) if text else "und")
-            found.append(CtcHeard(tuple(held(words) if words else ()), mean, language))
+            found.append(CtcHeard(tuple(held(words)), mean, language))
         return found
 
     def to_segments(

@@ -4,8 +4,8 @@ text.txt       sentences of the domain, one a line: the only file that has to be
 hotwords.txt   words to expect (`decoding.hotwords`)
 source.bin     an LM of what the recogniser was trained on, for density and lodr (or .arpa)
 lm.bin         built: the LM of text.txt
-prior.npy      built, of a CTC model, with a dev set: for ilme
-nbest.jsonl    built, with a dev set: what the weights were tuned on
+prior.npy      built, of a CTC model, with a dev set: for ilme and wfst
+nbest.jsonl    built, with a dev set: what the weights were tuned on (wfst: nbest-wfst.jsonl)
 tuning.png     built, with a dev set: the error rate by weights
 lexicon.txt    built, of a CTC model: the words of the LM and their units
 unspelled.txt  built: the words that cannot be spelled with these units
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 SETTINGS, TEXT, LM_FILE, HOTWORDS = "domain.yaml", "text.txt", "lm.bin", "hotwords.txt"
 PRIOR, NBEST, HEAT_MAP, GRAPH = "prior.npy", "nbest.jsonl", "tuning.png", "graph"
+GRAPH_NBEST = "nbest-wfst.jsonl"
 LEXICON, UNSPELLED = "lexicon.txt", "unspelled.txt"
 _SOURCES = ("source.bin", "source.arpa", "source.arpa.gz")
 
@@ -151,9 +152,14 @@ def as_method(options: FusionOptions, method: str) -> FusionOptions:
     kept = FusionOptions(method, lm_weight=options.lm_weight, length_bonus=options.length_bonus)
     if method in ("density", "lodr") and options.source_weight:
         return replace(kept, source_weight=options.source_weight)
-    if method == "ilme" and options.ilm_weight:
+    if method == options.method:  # the λ_I of units is not that of frames
         return replace(kept, ilm_weight=options.ilm_weight)
     return kept
+
+
+def nbest_file(method: str) -> str:
+    """What a method is tuned on: graphs have lists of their own."""
+    return GRAPH_NBEST if method == "wfst" else NBEST
 
 
 def _spelled(word: str, model: Any) -> tuple[int, ...]:

@@ -55,8 +55,8 @@ class Fusion:
     options: FusionOptions
     lm: TextLM[Any] | None = None
     source: TextLM[Any] | None = None  # p_S
-    prior: NDArray[np.float32] | None = None  # mean posterior [V] of a CTC model, for ilme
-    graph: Graph | None = None  # of wfst, with its weights in it
+    prior: NDArray[np.float32] | None = None  # mean posterior [V] of a CTC model: ilme, wfst
+    graph: Graph | None = None  # of wfst, with its weights in it but that of the prior
 
     def __post_init__(self) -> None:
         method = self.options.method
@@ -65,6 +65,8 @@ class Fusion:
                 raise ConfigError(
                     "the fusion wfst needs a graph: build one by `mooer domain build`"
                 )
+            if self.options.ilm_weight:
+                self._checked_prior(self.graph.settings.num_classes)
             return
         if self.lm is None:
             raise ConfigError(f"the fusion {method} needs a language model: name one by --lm FILE")
@@ -109,7 +111,7 @@ class Fusion:
         text = self.text_scorer(pieces)
         found: list[Scorer[Any]] = [] if text is None else [text]
         if ILM in weights:
-            found.append(self._prior(blank, len(pieces), weights[ILM]))
+            found.append(UnitPrior(self._checked_prior(len(pieces)), blank, weights[ILM]))
         return found
 
     def scored(self, one: NBest, ilm: Callable[[Sequence[str]], Sequence[float]] | None) -> NBest:
@@ -138,19 +140,19 @@ class Fusion:
         scores = [one.score(weights) for one in self.scored(listed, None).candidates]
         return int(np.argmax(scores))
 
-    def _prior(self, blank: int, num_classes: int, weight: float) -> UnitPrior:
-        """The prior as a scorer. ConfigError without one, or with that of another model."""
+    def _checked_prior(self, num_classes: int) -> NDArray[np.float32]:
+        """The prior. ConfigError without one, or with that of another model."""
         if self.prior is None:
             raise ConfigError(
-                "ilme needs the prior of the CTC model: estimate it by `mooer domain build "
-                "--dev`, or take density"
+                f"{self.options.method} with an ilm_weight needs the prior of the CTC model: "
+                "estimate it by `mooer domain build --dev`, or leave the weight out"
             )
         if len(self.prior) != num_classes:
             raise ConfigError(
                 f"the prior is of {len(self.prior)} classes, but the model has {num_classes}: "
                 "estimate it with this model"
             )
-        return UnitPrior(self.prior, blank, weight)
+        return self.prior
 
 
 def load_fusion(

@@ -166,7 +166,7 @@ def held(words: Sequence[TimedWord]) -> list[TimedWord]:
     >>> held([TimedWord("a", 0.0, 0.1, 1.0), TimedWord("b", 0.5, 0.6, 1.0)])[0].end_s
     0.5
     """
-    following = [word.start_s for word in words[1:]] + [0.0]
+    following = [*(word.start_s for word in words[1:]), 0.0][: len(words)]
     return [
         replace(word, end_s=begins_s) if 0 < begins_s - word.end_s < _HELD_S else word
         for word, begins_s in zip(words, following, strict=True)
