@@ -71,6 +71,7 @@ def build(
         LM_FILE,
         NBEST,
         UNSPELLED,
+        UNTUNED_GRAPH,
         DomainSettings,
         as_method,
         build_graph,
@@ -85,7 +86,8 @@ def build(
         raise ConfigError("a graph is for CTC models that spell: take --model rich-mini")
     searches = isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer)
     method = fusion or ("wfst" if graph else "shallow" if searches else "rescore")
-    settings = DomainSettings(model, order, units, FusionOptions(method))
+    untuned = UNTUNED_GRAPH if method == "wfst" else FusionOptions(method)
+    settings = DomainSettings(model, order, units, untuned)
     counts = build_lm(folder, settings)
     sizes = ", ".join(f"{count} {k}-grams" for k, count in enumerate(counts, 1))
     typer.echo(f"wrote {folder / LM_FILE}: {sizes}", err=True)

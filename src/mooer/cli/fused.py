@@ -33,7 +33,8 @@ Method = Annotated[
 LmWeight = Annotated[
     float | None,
     typer.Option(
-        help="Of the language model. [default: 0.5 for CTC, else 0.1]", show_default=False
+        help="Of the language model. [default: 0.5 for CTC, 1 in a graph, else 0.1]",
+        show_default=False,
     ),
 ]
 SourceLm = Annotated[
@@ -134,7 +135,7 @@ def _told(fusion: Fusion) -> Fusion:
 
 def _options(asked: Asked, given: FusionOptions | None, searches: bool) -> FusionOptions:
     from mooer.decoding.fusion import ILM, METHODS, SOURCE, FusionOptions
-    from mooer.infer.domain import as_method
+    from mooer.infer.domain import UNTUNED_GRAPH, as_method
 
     usual = "shallow" if searches else "rescore"
     method = asked.method or (given.method if given else usual)
@@ -142,6 +143,8 @@ def _options(asked: Asked, given: FusionOptions | None, searches: bool) -> Fusio
         method = "rescore"  # the same formula, where the search takes no scorer
     usual_weights = _FOR_CTC if searches else _FOR_OTHERS
     options = as_method(given, method) if given else FusionOptions(method, **usual_weights)
+    if given is None and method == "wfst":
+        options = UNTUNED_GRAPH
     parts = METHODS[method].parts
     if given is None and SOURCE in parts:
         options = replace(options, source_weight=0.2)

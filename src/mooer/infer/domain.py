@@ -41,6 +41,7 @@ SETTINGS, TEXT, LM_FILE, HOTWORDS = "domain.yaml", "text.txt", "lm.bin", "hotwor
 PRIOR, NBEST, HEAT_MAP, GRAPH = "prior.npy", "nbest.jsonl", "tuning.png", "graph"
 GRAPH_NBEST = "nbest-wfst.jsonl"
 LEXICON, UNSPELLED = "lexicon.txt", "unspelled.txt"
+UNTUNED_GRAPH = FusionOptions("wfst", 1.0, length_bonus=3.0)
 _SOURCES = ("source.bin", "source.arpa", "source.arpa.gz")
 
 
