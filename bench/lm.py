@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from lm_decoders import search
 from lm_material import SETS, Args, Clip, Material, halves
+from pypinyin.phrases_dict import phrases_dict
 from tables import table
 
 from mooer.audio.wave import read_wave
@@ -293,18 +294,17 @@ def rows_of_rare(args: Args) -> Iterable[Sequence[Any]]:
 
 
 def rare_words(texts: Sequence[str], lm: NGramText) -> list[str]:
-    """Words of letters that come rarely in the tests; of Chinese, pairs of characters."""
+    """Words that come rarely in the tests; as many of the LM's, of Chinese of the dictionary's."""
     counts: dict[str, int] = {}
     for text in texts:
         for word in phrases(text):
             counts[word] = counts.get(word, 0) + 1
     known = [word for word in lm.model.vocabulary if word.isalpha() and len(word) >= 5]
+    if any(map(is_cjk, "".join(texts))):
+        known = [word for word in phrases_dict if len(word) == MIN_HOTWORD]
     seldom = [w for w, n in sorted(counts.items()) if n <= MAX_TIMES and len(w) >= MIN_HOTWORD]
     chosen = random.Random(2).sample(seldom, min(40, len(seldom)))
-    others = [w for w in known if w not in counts and not any(map(is_cjk, w))]
-    if not others:  # pairs that nobody says
-        others = [one[0] + two[1] for one, two in itertools.pairwise(chosen)]
-        others = [w for w in others if w not in counts]
+    others = sorted(w for w in known if w not in counts)
     decoys = random.Random(3).sample(others, min(len(chosen), len(others)))
     return sorted({*chosen, *decoys})
 
@@ -312,8 +312,8 @@ def rare_words(texts: Sequence[str], lm: NGramText) -> list[str]:
 def phrases(text: str) -> list[str]:
     units = units_of(text)
     if any(map(is_cjk, text)):
-        pairs = itertools.pairwise(units)
-        return [a + b for a, b in pairs if is_cjk(a) and is_cjk(b)]
+        pairs = (a + b for a, b in itertools.pairwise(units))
+        return [pair for pair in pairs if pair in phrases_dict]
     return [unit for unit in units if len(unit) >= 6]
 
 
