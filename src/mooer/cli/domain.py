@@ -59,7 +59,6 @@ def build(
     from dataclasses import replace
 
     from mooer.cli.tune import run_tuning, shown
-    from mooer.decoding.fusion import FusionOptions
     from mooer.decoding.tuning import draw_tuned
     from mooer.errors import ConfigError, listed
     from mooer.files import write_whole
@@ -71,12 +70,12 @@ def build(
         LM_FILE,
         NBEST,
         UNSPELLED,
-        UNTUNED_GRAPH,
         DomainSettings,
         as_method,
         build_graph,
         build_lm,
         nbest_file,
+        untuned,
         write_settings,
     )
     from mooer.infer.sense_voice import SenseVoiceRecognizer
@@ -86,8 +85,7 @@ def build(
         raise ConfigError("a graph is for CTC models that spell: take --model rich-mini")
     searches = isinstance(recognizer, CtcRecognizer | SenseVoiceRecognizer)
     method = fusion or ("wfst" if graph else "shallow" if searches else "rescore")
-    untuned = UNTUNED_GRAPH if method == "wfst" else FusionOptions(method)
-    settings = DomainSettings(model, order, units, untuned)
+    settings = DomainSettings(model, order, units, untuned(method))
     counts = build_lm(folder, settings)
     sizes = ", ".join(f"{count} {k}-grams" for k, count in enumerate(counts, 1))
     typer.echo(f"wrote {folder / LM_FILE}: {sizes}", err=True)

@@ -135,7 +135,7 @@ def _told(fusion: Fusion) -> Fusion:
 
 def _options(asked: Asked, given: FusionOptions | None, searches: bool) -> FusionOptions:
     from mooer.decoding.fusion import ILM, METHODS, SOURCE, FusionOptions
-    from mooer.infer.domain import UNTUNED_GRAPH, as_method
+    from mooer.infer.domain import as_method, untuned
 
     usual = "shallow" if searches else "rescore"
     method = asked.method or (given.method if given else usual)
@@ -144,7 +144,7 @@ def _options(asked: Asked, given: FusionOptions | None, searches: bool) -> Fusio
     usual_weights = _FOR_CTC if searches else _FOR_OTHERS
     options = as_method(given, method) if given else FusionOptions(method, **usual_weights)
     if given is None and method == "wfst":
-        options = UNTUNED_GRAPH
+        options = untuned(method)
     parts = METHODS[method].parts
     if given is None and SOURCE in parts:
         options = replace(options, source_weight=0.2)

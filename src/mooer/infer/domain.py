@@ -41,7 +41,6 @@ SETTINGS, TEXT, LM_FILE, HOTWORDS = "domain.yaml", "text.txt", "lm.bin", "hotwor
 PRIOR, NBEST, HEAT_MAP, GRAPH = "prior.npy", "nbest.jsonl", "tuning.png", "graph"
 GRAPH_NBEST = "nbest-wfst.jsonl"
 LEXICON, UNSPELLED = "lexicon.txt", "unspelled.txt"
-UNTUNED_GRAPH = FusionOptions("wfst", 1.0, length_bonus=3.0)
 _SOURCES = ("source.bin", "source.arpa", "source.arpa.gz")
 
 
@@ -156,6 +155,13 @@ def as_method(options: FusionOptions, method: str) -> FusionOptions:
     if method == options.method:  # the λ_I of units is not that of frames
         return replace(kept, ilm_weight=options.ilm_weight)
     return kept
+
+
+def untuned(method: str) -> FusionOptions:
+    """Weights where nothing has been tuned; a graph, which lets words in only whole, bears more."""
+    return (
+        FusionOptions("wfst", 1.0, length_bonus=3.0) if method == "wfst" else FusionOptions(method)
+    )
 
 
 def nbest_file(method: str) -> str:
