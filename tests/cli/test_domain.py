@@ -1,6 +1,8 @@
 """`mooer domain build`, `mooer lm tune`, and the fusion options of commands."""
 
 import json
+import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,13 +17,14 @@ from mooer.audio.wave import write_wave
 from mooer.cli.domain import app as domain_app
 from mooer.cli.fused import Asked, load_asked
 from mooer.cli.tune import tune
+from mooer.decoding.fusion import FusionOptions
 from mooer.decoding.lm.load import write_ngram
 from mooer.decoding.lm.training import TrainOptions, train_ngram
 from mooer.decoding.nbest import read_nbest
 from mooer.errors import ConfigError
 from mooer.infer import Recognizer
 from mooer.infer.ctc_recognizer import CtcRecognizer
-from mooer.infer.domain import read_domain
+from mooer.infer.domain import read_domain, write_settings
 
 tune_app = typer.Typer()
 tune_app.command()(tune)
@@ -128,7 +131,7 @@ def test_the_usual_method_is_that_of_the_recogniser(tmp_path, recognizer):
     assert np.isfinite(fusion.lm.logprobs(["今天"])[0])
 
 
-def test_a_domain_with_a_graph_is_tuned_on_what_graphs_find(folder, dev, recognizer):
+def test_a_domain_with_a_graph_is_tuned_on_what_graphs_find(folder, dev, recognizer, caplog):
     for package in ("kaldifst", "kaldi_decoder", "matplotlib"):
         pytest.importorskip(package)
     args = ["build", str(folder), "-m", "letters", "--order", "3", "--graph", "--dev", str(dev)]
@@ -146,6 +149,11 @@ def test_a_domain_with_a_graph_is_tuned_on_what_graphs_find(folder, dev, recogni
     assert "".join(word.text for word in heard.words).strip() == "今天天气"
     shallow = CliRunner().invoke(tune_app, [str(dev), "--domain", str(folder)])
     assert shallow.exit_code == 0
+    write_settings(folder, replace(read_domain(folder).settings, fusion=FusionOptions("wfst", 9.0)))
+    with caplog.at_level(logging.WARNING):
+        fusion, _ = load_asked(Asked(domain=folder), recognizer)
+    assert "build it again" in caplog.text
+    assert fusion.options.lm_weight == tuned.lm_weight
     args = [str(dev), "--domain", str(folder), "--fusion", "wfst"]
     wrong = CliRunner().invoke(tune_app, [*args, "--nbest", str(folder / "nbest.jsonl")])
     assert "for wfst: remove the file" in str(wrong.exception)

@@ -88,13 +88,26 @@ def fusion_of(folder: Path, options: FusionOptions) -> Fusion:
     """A method with what lies in a folder. ConfigError for what it needs and that is not there."""
     source = next((folder / name for name in _SOURCES if (folder / name).is_file()), None)
     prior, graph = folder / PRIOR, folder / GRAPH
-    return load_fusion(
+    found = load_fusion(
         options,
         lm=folder / LM_FILE,
         source=source,
         prior=prior if prior.is_file() else None,
         graph=graph if options.method == "wfst" and graph.is_dir() else None,
     )
+    if found.graph is None:
+        return found
+    built = found.graph.settings.options
+    known = replace(options, lm_weight=built.lm_weight, length_bonus=built.length_bonus)
+    if known != options:
+        logger.warning(
+            "the graph in %s was built with lm_weight %g and length_bonus %g, which count: build "
+            "it again for others",
+            folder,
+            built.lm_weight,
+            built.length_bonus,
+        )
+    return replace(found, options=known)
 
 
 def build_lm(folder: Path, settings: DomainSettings) -> tuple[int, ...]:
