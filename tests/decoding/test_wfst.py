@@ -10,10 +10,13 @@ import pytest
 from tests.decoding.test_prefixes import log_probs, said
 
 from mooer.decoding.ctc import along
+from mooer.decoding.fusion import FusionOptions
 from mooer.decoding.graphs import GraphOptions, Lexicon, spell_words
 from mooer.decoding.lm.tables import Tables
 from mooer.decoding.wfst import Graph, WfstOptions
 from mooer.errors import ConfigError, DecodeError, MissingExtra, ModelError
+from mooer.infer.ctc_search import CtcSearch, Spelling
+from mooer.infer.fusion import Fusion
 
 has_kaldi = find_spec("kaldifst") is not None and find_spec("kaldi_decoder") is not None
 needs_kaldi = pytest.mark.skipif(not has_kaldi, reason="needs mooer[wfst]")
@@ -209,3 +212,16 @@ def test_where_a_narrow_beam_loses_every_end_a_wider_one_is_tried():
     narrow = [graph.decode(rows, WfstOptions(beam=beam)) for beam in (0.5, 1.0, 2.0, 4.0)]
     assert all(found for found in narrow[2:])
     assert narrow[-1][0].words == wide.words
+
+
+@needs_kaldi
+@pytest.mark.parametrize("seed", range(6))
+def test_with_the_prior_it_is_the_best_by_the_formula(seed):
+    rows, tables, options = log_probs(6, 3, seed), bigrams(seed), GraphOptions(exact_repeats=True)
+    prior = np.array([0.7, 0.1, 0.2], np.float32)
+    wanted = every_sentence(rows - np.float32(0.6) * np.log(prior), tables, options)
+    best = max(wanted, key=wanted.get)
+    graph = Graph.build(tables, LEXICON, 3, 0, options)
+    asked = FusionOptions("wfst", 1.0, ilm_weight=0.6)
+    search = CtcSearch(Spelling(("", "a", "b"), 0), fusion=Fusion(asked, prior=prior, graph=graph))
+    assert search.units(rows) == sum((dict(LEXICON.spellings)[word] for word in best), ())
