@@ -117,6 +117,14 @@ def test_what_does_not_go_together_is_told(tmp_path, folder, recognizer):
             load_asked(asked, recognizer)
 
 
+def test_an_lm_of_another_script_is_refused(tmp_path, recognizer):
+    lm = tmp_path / "lm.bin"
+    write_ngram(train_ngram(["жук жужжит", "жук"], TrainOptions(2)).tables, lm)
+    for method in ("shallow", "rescore"):
+        with pytest.raises(ConfigError, match="no word with a letter that letters writes"):
+            load_asked(Asked(lm=lm, method=method), recognizer)
+
+
 def test_the_usual_method_is_that_of_the_recogniser(tmp_path, recognizer):
     lm = tmp_path / "lm.bin"
     write_ngram(train_ngram(["今天", "很好"], TrainOptions(2)).tables, lm)

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from mooer.decoding.fusion import FusionOptions
     from mooer.decoding.hotwords import Hotword
+    from mooer.infer.ctc_recognizer import CtcRecognizer
     from mooer.infer.fusion import Fusion
     from mooer.infer.run import Listener
 
@@ -122,7 +123,26 @@ def load_asked(asked: Asked, recognizer: Listener) -> tuple[Fusion | None, tuple
         if not isinstance(recognizer, CtcRecognizer):
             raise ConfigError("wfst is a search for CTC models that spell: take --model rich-mini")
         return _told(Fusion(options, graph=compose(asked.lm, recognizer, options)[0])), ()
-    return _told(load_fusion(options, lm=asked.lm, source=asked.source_lm)), ()
+    fusion = load_fusion(options, lm=asked.lm, source=asked.source_lm)
+    if isinstance(recognizer, CtcRecognizer):
+        _check_letters(fusion, recognizer)
+    return _told(fusion), ()
+
+
+def _check_letters(fusion: Fusion, recognizer: CtcRecognizer) -> None:
+    """ConfigError for an n-gram model without a letter that the recogniser writes."""
+    from mooer.decoding.lm.text_lm import NGramText
+    from mooer.errors import ConfigError
+
+    if not isinstance(fusion.lm, NGramText):
+        return
+    letters = set("".join(recognizer.spelling.pieces)) - {" "}
+    words = (word for word in fusion.lm.model.vocabulary if not word.startswith("<"))
+    if all(letters.isdisjoint(word.lower()) for word in words):
+        raise ConfigError(
+            f"the LM has no word with a letter that {recognizer.name} writes: take one of a "
+            "language that the model knows"
+        )
 
 
 def _told(fusion: Fusion) -> Fusion:
