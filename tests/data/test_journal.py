@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from mooer.data.journal import Journal, agree_on_settings
@@ -12,6 +14,17 @@ def test_rows_are_there_again(tmp_path):
         journal.add({"id": "a", "text": "later"})
     with Journal(path) as journal:
         assert journal.rows == {"a": {"id": "a", "text": "later"}, "b": {"id": "b", "text": "x"}}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_two_do_not_write_one_file(tmp_path):
+    path = tmp_path / "j.jsonl"
+    with Journal(path) as journal:
+        with pytest.raises(OutputError, match="another process"):
+            Journal(path)
+        journal.add({"id": "a"})
+    with Journal(path) as journal:
+        assert list(journal.rows) == ["a"]
 
 
 @pytest.mark.parametrize("cut", range(1, 20))

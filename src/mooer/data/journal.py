@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,8 @@ class Journal:
     With `key` it is what that makes of a row, KeyError or TypeError for a row that is none.
 
     Opening it reads what an earlier run left in `rows` and cuts off a last line that was not
-    finished, so that nothing is ever appended to half a line.
+    finished, so that nothing is ever appended to half a line. OutputError if it cannot be written,
+    or if another process has it open (not told on Windows).
     """
 
     def __init__(self, path: Path, key: Callable[[dict[str, Any]], Any] = _id) -> None:
@@ -32,10 +34,28 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
+            self._lock()
             self._file.seek(0)
             self._read(self._file.read())
         except OSError as error:
             raise self._explained(error) from error
+
+    def _lock(self) -> None:
+        """For this process alone, until the file is closed."""
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise OutputError(
+                f"{self.path} is being written by another process: wait for its end, or name "
+                "another output"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
 
     def _read(self, data: bytes) -> None:
         whole = data[: data.rfind(b"\n") + 1]
