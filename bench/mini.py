@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +71,9 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--limit", type=int, help="clips a set; leaves the long recordings out")
+    parser.add_argument(
+        "--beams", type=int, nargs="*", default=[], help="of `ast`, `speed`: also with so many"
+    )
     parser.add_argument("--plot", type=Path, help="the PNG that `noise` writes")
     args = parser.parse_args()
     args.name = Path(args.model).name
@@ -214,6 +218,10 @@ def speech_llm(model: mooer.Model) -> SpeechLLMRecognizer | None:
     return recognizer if isinstance(recognizer, SpeechLLMRecognizer) else None
 
 
+def draft_alone(model: mooer.Model) -> bool:
+    return isinstance(model.recognizer, DraftedRecognizer) and model.recognizer.draft_alone
+
+
 def into_english(args: Args) -> Systems:
     base, ours = both(args)
     systems: Systems = {
@@ -221,9 +229,28 @@ def into_english(args: Args) -> Systems:
         **through_qwen(args, "en"),
         f"{args.name}, `ast`": lambda row: by_task(ours, row, "ast"),
     }
-    if speech_llm(ours):
+    if speech_llm(ours) and not draft_alone(ours):  # else it is the same
         systems[f"{args.name}, `asr_ast`"] = lambda row: by_task(ours, row, "asr_ast")
-    return systems
+    return {**systems, **with_beams(args, ours, "ast")}
+
+
+def with_beams(args: Args, model: mooer.Model, task: str) -> Systems:
+    """The model once more for each of --beams, which are the LLM's alone."""
+    recognizer = speech_llm(model)
+
+    def searched(num: int) -> Callable[[Row], str]:
+        def system(row: Row) -> str:
+            assert recognizer is not None, "a speech LLM"
+            before = recognizer.search
+            recognizer.search = replace(before, num_beams=num)
+            try:
+                return by_task(model, row, task)
+            finally:
+                recognizer.search = before
+
+        return system
+
+    return {f"{args.name}, beams: {num}": searched(num) for num in args.beams if recognizer}
 
 
 def into_chinese(args: Args) -> Systems:
@@ -250,12 +277,15 @@ def speed(args: Args) -> None:
         numbers = statistics.median(taken), factor, statistics.median(ratios)
         lines.append((name, *(f"{number:.2f}" for number in numbers)))
     table(["system", "seconds a clip", "real-time factor", f"{args.name} / it"], lines)
-    if len(seconds) < 3:
+    if not find_spec("faster_whisper"):
         print("faster-whisper is not installed (pip install faster-whisper): left out.\n")
     clip = min(rows, key=lambda row: abs(row["duration"] - 5))
-    first = statistics.median(first_text_s(recognizer, clip) for _ in range(5))
-    length = f"{clip['duration']:.1f} s"
-    print(f"The first token for a clip of {length}, from its sound alone: {first:.2f} s.\n")
+    whole = load(args.model, args.threads).recognizer
+    print(f"The first text for a clip of {clip['duration']:.1f} s, greedy, median of 5:\n")
+    lines = [("from its sound alone", *first_texts(recognizer, clip))]
+    if isinstance(whole, DraftedRecognizer):
+        lines.append(("with a draft, as shipped", *first_texts(whole, clip)))
+    table(["", "first text, s", "first of the translation, s", "all, s"], lines)
     common = ["--language", "zh", "--threads", str(args.threads), clip["audio"]]
     print("### Memory of a process of its own\n")
     commands = ("transcribe", "--task", "asr_ast", "--model", args.model), ("translate",)
@@ -273,6 +303,7 @@ def both_texts(args: Args) -> Systems:
     base, ours = both(args)
     systems: Systems = {
         args.name: lambda row: by_task(ours, row, "asr_ast"),
+        **with_beams(args, ours, "asr_ast"),
         f"{BASE} → Qwen": lambda row: by_translate(base, row, "en"),
     }
     if find_spec("faster_whisper"):
@@ -303,15 +334,21 @@ def take_turns(systems: Systems, rows: Sequence[Row]) -> dict[str, list[float]]:
     return seconds
 
 
-def first_text_s(recognizer: SpeechLLMRecognizer, row: Row) -> float:
+def first_texts(recognizer: SpeechLLMRecognizer | DraftedRecognizer, row: Row) -> list[str]:
+    """Seconds to the first text, to the first of the line after it, and to the end: medians."""
     options = mooer.RecognizeOptions(task="asr_ast", language="zh")
-    began = time.perf_counter()
-    pieces = recognizer.stream(row["audio"], options)
-    next(pieces, None)
-    seconds = time.perf_counter() - began
-    for _ in pieces:
-        pass
-    return seconds
+    runs = []
+    for _ in range(6):
+        began, text = time.perf_counter(), ""
+        first_s = translated_s = 0.0
+        for piece in recognizer.stream(row["audio"], options):
+            text += piece
+            if not first_s and text.strip():
+                first_s = time.perf_counter() - began
+            if not translated_s and text.partition("\n")[2].strip():
+                translated_s = time.perf_counter() - began
+        runs.append((first_s, translated_s, time.perf_counter() - began))
+    return [f"{statistics.median(seconds):.2f}" for seconds in zip(*runs[1:], strict=True)]
 
 
 # Between us and the command, since a child begins with the peak of its parent.

@@ -7,7 +7,7 @@ import pytest
 from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
 from mooer.decoding.generation import Hypothesis
-from mooer.errors import ConfigError
+from mooer.errors import AudioError, ConfigError
 from mooer.infer import RecognizeOptions, Recognizer
 from mooer.infer.drafted import DraftedRecognizer, retimed, timed_pieces
 from mooer.infer.longform import Chunk
@@ -39,14 +39,18 @@ class ScriptedNetwork:
         texts = [next(self._answers) for _ in prompts]
         return [[Hypothesis(tuple(t.encode()), (-0.1,), -0.1, ended=True)] for t in texts]
 
+    def stream(self, prompt, search):
+        assert search.num_beams == 1
+        yield from next(self._answers).encode()
+
     def text(self, ids):
-        return bytes(ids).decode()
+        return bytes(ids).decode(errors="replace")
 
     def num_tokens(self, text):
         return len(text.split())
 
 
-def listen(drafts, answers, *, samples=CLIP, language="en", draft_alone=False, **options):
+def drafted(drafts, answers, *, draft_alone=False):
     network = ScriptedNetwork(answers)
     vad = LoudnessVad()
     recognizer = DraftedRecognizer(
@@ -54,6 +58,11 @@ def listen(drafts, answers, *, samples=CLIP, language="en", draft_alone=False, *
         SpeechLLMRecognizer(network, vad, name="mini", versions={"mooer": "0"}),
         draft_alone=draft_alone,
     )
+    return recognizer, network
+
+
+def listen(drafts, answers, *, samples=CLIP, language="en", draft_alone=False, **options):
+    recognizer, network = drafted(drafts, answers, draft_alone=draft_alone)
     asked = RecognizeOptions(language=language, **options)
     return recognizer.transcribe(samples, asked, rate_hz=16_000), network
 
@@ -115,6 +124,28 @@ def test_an_llm_that_does_not_hear_translates_and_mends_nothing():
     assert network.asked[0][0] == "ast_zh"
     transcript, network = listen(["good knight"], [], draft_alone=True)
     assert (transcript.text, network.asked) == ("good knight", [])
+
+
+def test_the_draft_comes_before_the_answer_is_written():
+    recognizer, network = drafted(["how are you"], ["你今天好吗？"], draft_alone=True)
+    asked = RecognizeOptions(language="en", task="asr_ast", to="zh")
+    pieces = recognizer.stream(CLIP, asked, rate_hz=16_000)
+    assert (next(pieces), network.asked) == ("how are you", [])
+    assert list(pieces)[:3] == ["\n", "你", "今"]
+    assert network.asked == [("ast_zh", 4.0, "how are you")]
+
+
+@pytest.mark.parametrize(("draft", "options"), [("", {"task": "ast"}), ("hi", {})])
+def test_where_nothing_is_to_be_made_of_it_the_draft_is_all(draft, options):
+    recognizer, _ = drafted([draft], [], draft_alone=True)
+    asked = RecognizeOptions(language="en", to="zh", **options)
+    assert list(recognizer.stream(CLIP, asked, rate_hz=16_000)) == [draft] * bool(draft)
+
+
+def test_only_an_utterance_is_streamed():
+    recognizer, _ = drafted([], [])
+    with pytest.raises(AudioError, match="longer than 30 s"):
+        recognizer.stream(np.zeros(31 * 16_000, np.float32), rate_hz=16_000)
 
 
 def test_a_doubtful_translation_is_told():

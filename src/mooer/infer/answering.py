@@ -134,11 +134,12 @@ class Answerer(Generic[P]):
                 best[i] = min(best[i], one, key=lambda answered: answered.rank)
         return best
 
-    def stream(self, samples: Samples) -> Iterator[str]:
+    def stream(self, samples: Samples, draft: str = "") -> Iterator[str]:
         """The answer to one utterance [T] as it is written, unread and unguarded."""
         limit = min(self._search.max_new_tokens, self._limit(len(samples) / SAMPLE_RATE_HZ))
         search = replace(self._search, max_new_tokens=limit)
-        [prompt] = self._network.prompts(self._task, [samples], (), self._hotwords)
+        drafts = [draft] if draft else []
+        [prompt] = self._network.prompts(self._task, [samples], drafts, self._hotwords)
         return pieces(self._network.stream(prompt, search), self._network.text)
 
     def _other_ways(self) -> Iterator[SearchOptions]:

@@ -15,16 +15,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mooer.audio.wave import Source
+from mooer.audio.wave import SAMPLE_RATE_HZ, Source
 from mooer.decoding import rules
 from mooer.infer.answering import Answered, Answerer
 from mooer.infer.guarded import RecognizeOptions
-from mooer.infer.longform import Chunk
+from mooer.infer.longform import Chunk, Samples
 from mooer.infer.recognizer import Recognizer
 from mooer.infer.run import Listener, OnProgress, Run
-from mooer.infer.speech_llm import SpeechLLMRecognizer, by_length
+from mooer.infer.speech_llm import SpeechLLMRecognizer, by_length, read_utterance
 from mooer.infer.translator import check_pair
-from mooer.text import language_name
+from mooer.text import join_text, language_name
 from mooer.text.edit import align
 from mooer.transcript import Segment, Word
 
@@ -66,9 +66,30 @@ class DraftedRecognizer(Listener):
         AudioError if it cannot be read; ConfigError for what neither of the two can do.
         """
         options = options or RecognizeOptions()
-        asked = replace(options, task="asr", rich=False, gender=False, age=False)
-        first = self.first.run(source, asked, rate_hz=rate_hz)
+        first = self.first.run(source, _drafting(options), rate_hz=rate_hz)
         return _DraftedRun(self, first, options, on_progress)
+
+    def stream(
+        self,
+        source: Source,
+        options: RecognizeOptions | None = None,
+        *,
+        rate_hz: int | None = None,
+    ) -> Iterator[str]:
+        """What Whisper writes of one utterance, and on a line of its own what the LLM does.
+
+        Both are greedy, and no guard looks at the LLM's answer. AudioError if the utterance cannot
+        be read or is longer than 30 s, ConfigError as `run`.
+        """
+        options = replace(options or RecognizeOptions(), beam_size=1)
+        samples = read_utterance(source, rate_hz)
+        first = self.first.run(samples, _drafting(options), rate_hz=SAMPLE_RATE_HZ)
+        return _DraftedRun(self, first, options, None).streamed(samples)
+
+
+def _drafting(options: RecognizeOptions) -> RecognizeOptions:
+    """What is asked of the first."""
+    return replace(options, task="asr", rich=False, gender=False, age=False)
 
 
 class _DraftedRun(Run):
@@ -92,18 +113,32 @@ class _DraftedRun(Run):
         """Each chunk with its sentences, heard twice."""
         for chunk, segments in self._first.decoded(chunks):
             if not self._is_chosen:
-                self._is_chosen = True
-                self.language = self._first.language
-                self.language_probability = self._first.language_probability
-                self._answerer = self._choose()
+                self._choose()
             yield chunk, self._heard_again(chunk, list(segments))
 
-    def _choose(self) -> Answerer[Any] | None:
+    def streamed(self, samples: Samples) -> Iterator[str]:
+        """The transcript of an utterance [T], then the LLM's answer, as they are written."""
+        draft = join_text([segment.text for segment in self._first])
+        self._choose(beam_size=1)
+        if draft:
+            yield draft
+        if draft and self._answerer:
+            yield "\n"
+            yield from self._answerer.stream(samples, draft)
+
+    def _choose(self, beam_size: int | None = None) -> None:
+        """What the LLM is to do, by what was heard first."""
+        self._is_chosen = True
+        self.language = self._first.language
+        self.language_probability = self._first.language_probability
+        self._answerer = self._answerer_for(self.language, beam_size)
+
+    def _answerer_for(self, language: str, beam_size: int | None) -> Answerer[Any] | None:
         """The LLM with what it is to do; None if that is nothing.
 
         ConfigError for languages between which neither of the two translates.
         """
-        options, language = self._options, self.language
+        options = self._options
         if options.task != "asr":
             check_pair(language, options.to)
         if language not in LANGUAGES:
@@ -121,7 +156,12 @@ class _DraftedRun(Run):
                 return None
             task, hotwords = "ast", ""  # Whisper was told them, who alone hears
         asked = RecognizeOptions(
-            task=task, to=options.to, language=language, temperatures=(), hotwords=hotwords
+            task=task,
+            to=options.to,
+            language=language,
+            beam_size=beam_size,
+            temperatures=(),
+            hotwords=hotwords,
         )
         return self._recognizer.second.answerer(asked)
 

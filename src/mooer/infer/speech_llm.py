@@ -34,7 +34,7 @@ from mooer.errors import (
 )
 from mooer.infer.answering import Answered, Answerer, Network, language_of
 from mooer.infer.guarded import RecognizeOptions
-from mooer.infer.longform import Chunk, batches
+from mooer.infer.longform import Chunk, Samples, batches
 from mooer.infer.native_network import NativeNetwork
 from mooer.infer.pool import transcripts
 from mooer.infer.run import Listener, OnProgress, Run
@@ -139,12 +139,7 @@ class SpeechLLMRecognizer(Listener):
         Greedy, and no guard looks at it. AudioError if it cannot be read or is longer.
         """
         options = replace(options or RecognizeOptions(), beam_size=1)
-        samples = read_wave(source, rate_hz=rate_hz, max_s=MAX_S + 1)
-        if len(samples) > MAX_S * SAMPLE_RATE_HZ:
-            raise AudioError(
-                f"the input is longer than {MAX_S:.0f} s, and only one utterance can be streamed: "
-                "iterate `run` for segments"
-            )
+        samples = read_utterance(source, rate_hz)
         return self.answerer(options).stream(samples)
 
     def answerer(self, options: RecognizeOptions) -> Answerer[Any]:
@@ -170,6 +165,17 @@ class SpeechLLMRecognizer(Listener):
             temperatures=options.temperatures,
             hotwords=options.expected,
         )
+
+
+def read_utterance(source: Source, rate_hz: int | None) -> Samples:
+    """Samples [T] at 16 kHz of at most 30 s; AudioError if there are more."""
+    samples = read_wave(source, rate_hz=rate_hz, max_s=MAX_S + 1)
+    if len(samples) > MAX_S * SAMPLE_RATE_HZ:
+        raise AudioError(
+            f"the input is longer than {MAX_S:.0f} s, and only one utterance can be streamed: "
+            "iterate `run` for segments"
+        )
+    return samples
 
 
 def _with_code(options: RecognizeOptions) -> RecognizeOptions:
