@@ -288,13 +288,10 @@ def speed(args: Args) -> None:
     table(["", "first text, s", "first of the translation, s", "all, s"], lines)
     common = ["--language", "zh", "--threads", str(args.threads), clip["audio"]]
     print("### Memory of a process of its own\n")
-    commands = ("transcribe", "--task", "asr_ast", "--model", args.model), ("translate",)
+    commands = ("transcribe", "--task", "asr_ast", "--model", args.model), ("translate", "-m", BASE)
     table(
         ["command", "peak RSS, MB"],
-        (
-            (f"`mooer {' '.join(command[:3])}`, {model}", peak_mb([*command, *common]))
-            for command, model in zip(commands, (args.name, BASE), strict=True)
-        ),
+        ((f"`mooer {' '.join(some)}`", peak_mb([*some, *common])) for some in commands),
     )
 
 

@@ -25,6 +25,18 @@ def tensor(name: str, array: NDArray[Any]) -> Pieces:
     return body + message(9, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data])
 
 
+def tensor_outside(name: str, array: NDArray[Any], location: str, offset: int) -> Pieces:
+    """A TensorProto whose numbers lie in another file of the same folder."""
+    body: Pieces = []
+    for length in array.shape:
+        body += number(1, length)
+    body += number(2, TYPES[array.dtype.name]) + text(8, name)
+    place = {"location": location, "offset": str(offset), "length": str(array.nbytes)}
+    for what, value in place.items():
+        body += message(13, [*text(1, what), *text(2, value)])
+    return body + number(14, 1)
+
+
 def node(
     kind: str,
     inputs: Sequence[str],

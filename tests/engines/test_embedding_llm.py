@@ -19,12 +19,13 @@ from mooer.decoding.generation import SearchOptions
 from mooer.decoding.search import decode
 from mooer.engines.embedding_llm import EmbeddingLLM
 from mooer.engines.llama_context import BATCH_ROWS, LlamaContext, Row
+from mooer.engines.qwen_onnx import write_onnx
 from mooer.engines.token_search import GenerateOptions
 from mooer.errors import ConfigError, DecodeError, ModelError
 from mooer.models.step_model import step_model
 from mooer.store import fetch
 
-WIDTH = 32
+WIDTH = 64
 END = ByteTokenizer.eos_token_id
 OPTIONS = GenerateOptions(max_new_tokens=12, stop_ids=frozenset({END}))
 
@@ -32,7 +33,7 @@ OPTIONS = GenerateOptions(max_new_tokens=12, stop_ids=frozenset({END}))
 @pytest.fixture(scope="module")
 def network():
     """With weights large enough that every one of them is heard."""
-    model = tiny_llm()
+    model = tiny_llm(width=WIDTH)
     torch.manual_seed(1)
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1 or name.endswith("bias"):
@@ -40,17 +41,24 @@ def network():
     return model
 
 
-@pytest.fixture(scope="module")
-def path(network, tmp_path_factory):
+@pytest.fixture(scope="module", params=["llama.cpp", "onnxruntime"])
+def path(request, network, tmp_path_factory):
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     save_gguf(path, network)
+    if request.param == "onnxruntime":
+        write_onnx(path.with_suffix(".onnx"), path, None, precision="float32")
     return path
 
 
-def opened(path, **options):
+def by_llama(path, **options):
     return EmbeddingLLM(
         path, **{"num_threads": 1, "context_tokens": 1024, "exact": True, **options}
     )
+
+
+def opened(path, **options):
+    onnx = path.with_suffix(".onnx")
+    return by_llama(path, onnx=onnx if onnx.exists() else None, **options)
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +132,13 @@ def test_a_lora_is_the_one_of_peft(network, path, tmp_path):
     torch.manual_seed(3)
     layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     tuned = get_peft_model(
-        tiny_llm(), LoraConfig(r=4, lora_alpha=6, target_modules=layers, lora_dropout=0.0)
+        tiny_llm(width=WIDTH),
+        LoraConfig(r=4, lora_alpha=6, target_modules=layers, lora_dropout=0.0),
     )
     for name, parameter in tuned.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.2)
-    save_gguf(tmp_path / "base.gguf", tiny_llm())
+    save_gguf(tmp_path / "base.gguf", tiny_llm(width=WIDTH))
     lora = save_lora(tmp_path / "lora.gguf", tuned, alpha=6)
     embeds = frames(20)
     expected = tuned(inputs_embeds=torch.from_numpy(embeds)[None]).logits[0].numpy()
@@ -316,7 +325,7 @@ def test_text_and_ids(llm):
         ([[], frames(0)], DecodeError, "no tokens"),
         ([[VOCABULARY]], DecodeError, "has 264"),
         ([[-1]], DecodeError, "an id of the prompt is -1"),
-        ([frames(3, width=31)], ModelError, r"\[N, 32\], got \[3, 31\]"),
+        ([frames(3, width=31)], ModelError, r"\[N, 64\], got \[3, 31\]"),
         ([frames(2000)], DecodeError, "2000 tokens, and 12 for the answer, do not fit .* 1024"),
         ([np.full((3, WIDTH), np.nan, np.float32)], DecodeError, "NaN or infinite"),
     ],
@@ -385,17 +394,17 @@ def test_files_that_do_not_load(path, tmp_path, capfd):
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 def test_a_lora_of_another_model_is_refused(path, tmp_path):
-    wide = get_peft_model(tiny_llm(width=64), LoraConfig(r=4, target_modules=["q_proj"]))
+    wide = get_peft_model(tiny_llm(width=128), LoraConfig(r=4, target_modules=["q_proj"]))
     with pytest.raises(ModelError, match=r"not a LoRA of tiny\.gguf \(.*: use the one"):
-        opened(path, lora=save_lora(tmp_path / "wide.gguf", wide, alpha=4))
+        by_llama(path, lora=save_lora(tmp_path / "wide.gguf", wide, alpha=4))
     with pytest.raises(ModelError, match="not a LoRA"):
-        opened(path, lora=path)
+        by_llama(path, lora=path)
 
 
 def test_a_model_without_a_tokenizer_reads_ids(path, tmp_path):
     bare = tmp_path / "bare.gguf"
     bare.write_bytes(path.read_bytes().replace(b"gpt2", b"none"))
-    with opened(bare) as llm, opened(path) as whole:
+    with by_llama(bare) as llm, by_llama(path) as whole:
         with pytest.raises(ModelError, match="no tokenizer"):
             llm.encode("a")
         assert llm.generate(prompts(2), OPTIONS) == whole.generate(prompts(2), OPTIONS)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from mooer.engines.llama_context import LlamaContext
 from mooer.engines.llama_jobs import Job, Part, run
 from mooer.engines.llama_prefixes import Prefixes
+from mooer.engines.onnx_context import OnnxContext
 from mooer.engines.token_search import Generated, GenerateOptions, RowSearch, start
 from mooer.errors import ConfigError, DecodeError, ModelError
 
@@ -42,7 +43,8 @@ class EmbeddingLLM:
     `path` is a GGUF file, or a folder that holds exactly one; `lora` is one in llama.cpp's GGUF.
     `context_tokens` bounds the cache: the prompts and answers that are decoded together; what
     does not fit there, or in `num_sequences`, waits until another has ended. `exact` keeps and
-    computes attention in float32, more slowly.
+    computes attention in float32, more slowly. With `onnx`, a graph of the same model and LoRA
+    (`qwen_onnx`), llama.cpp is its tokenizer alone.
 
     ModelError if a file is missing, damaged, or does not belong to the other.
     """
@@ -56,15 +58,22 @@ class EmbeddingLLM:
         context_tokens: int = 4096,
         num_sequences: int = 8,
         exact: bool = False,
+        onnx: Path | None = None,
     ) -> None:
-        self._context = LlamaContext(
-            path,
-            lora=lora,
-            num_threads=num_threads,
-            context_tokens=context_tokens,
-            num_sequences=num_sequences + _NUM_PREFIXES,
-            exact=exact,
-        )
+        self._context: LlamaContext | OnnxContext
+        if onnx is not None:
+            self._context = OnnxContext(
+                path, onnx, num_threads=num_threads, context_tokens=context_tokens
+            )
+        else:
+            self._context = LlamaContext(
+                path,
+                lora=lora,
+                num_threads=num_threads,
+                context_tokens=context_tokens,
+                num_sequences=num_sequences + _NUM_PREFIXES,
+                exact=exact,
+            )
         self.path = self._context.path
         self.width = self._context.width
         self.vocabulary_size = self._context.num_tokens
@@ -80,6 +89,13 @@ class EmbeddingLLM:
     def stop_ids(self) -> frozenset[int]:
         """The ids that end an answer, by what the file says."""
         return self._context.ends()
+
+    @property
+    def library(self) -> tuple[str, str]:
+        """What it runs on, and the package that has that."""
+        if isinstance(self._context, OnnxContext):
+            return "onnxruntime", "onnxruntime"
+        return "llama.cpp", "xllamacpp"
 
     def encode(self, text: str, special: bool = True) -> list[int]:
         """Ids of a text; `special`: names such as <|im_end|> are one id, and not letters."""

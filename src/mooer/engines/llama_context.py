@@ -9,18 +9,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.engines.llama_library import ABORTED, F32, Batch, Library, llama_library
+from mooer.engines.llama_library import ABORTED, F32, Batch
+from mooer.engines.llama_model import LlamaModel, cause
 from mooer.engines.llm import find_gguf, usable_cores
 from mooer.errors import DecodeError, ModelError
 
 BATCH_ROWS = 128  # evaluated at once: bounds memory, and is as fast as more
-_NO_TOKENIZER = 0  # type of vocabulary
-_MAX_PIECE_BYTES = 1024
 _GO, _STOP = b"\0\0", b"!\0"
 
 Floats = NDArray[np.float32]
@@ -35,7 +34,29 @@ class Row:
     wanted: bool
 
 
-class LlamaContext:
+class Context(Protocol):
+    """What jobs are run by; `LlamaContext` is one."""
+
+    context_tokens: int
+
+    def evaluate(self, content: Sequence[int] | Floats, rows: Sequence[Row]) -> list[Floats]:
+        """Logits [V] after every row that wants them, of ids or embeddings [N, W]."""
+        ...
+
+    def copy(self, source: int, target: int, num_rows: int) -> None:
+        """Let the sequence `target` begin with the first rows of `source`."""
+        ...
+
+    def remove(self, sequence: int) -> None:
+        """Forget a sequence."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all sequences."""
+        ...
+
+
+class LlamaContext(LlamaModel):
     """Model, LoRA and KV cache; one cache of cells that all sequences share.
 
     `context_tokens` cells hold the rows of all sequences together; one that sequences share
@@ -54,18 +75,14 @@ class LlamaContext:
         num_sequences: int = 8,
         exact: bool = False,
     ) -> None:
-        self._library = llama_library()
-        self._model = self._context = None
+        self._context: Any = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="mooer-llama")
         self._lock = threading.Lock()  # held while the model is used, so that it is not closed
         self._stop = ctypes.create_string_buffer(2)  # not empty: stop; see `_set_abort`
-        self.path = find_gguf(path)
         self.context_tokens = context_tokens
+        super().__init__(path)
         try:
-            self._model = _load_model(self._library, self.path)
-            self._vocabulary = self._library.llama_model_get_vocab(self._model)
             self.width = int(self._library.llama_model_n_embd(self._model))
-            self.num_tokens = int(self._library.llama_vocab_n_tokens(self._vocabulary))
             threads = num_threads or usable_cores()
             self._context = self._open(threads, num_sequences, exact)
             self._memory = self._library.llama_get_memory(self._context)
@@ -80,12 +97,10 @@ class LlamaContext:
         """Give the memory back; what is being evaluated stops first."""
         self._stop.raw = _STOP
         with self._lock:
-            context, model = self._context, self._model
-            self._context = self._model = None
+            context, self._context = self._context, None
             if context is not None:
                 self._library.llama_free(context)
-            if model is not None:
-                self._library.llama_model_free(model)  # and its LoRA
+            super().close()
         self._worker.shutdown()
 
     def evaluate(self, content: Sequence[int] | Floats, rows: Sequence[Row]) -> list[Floats]:
@@ -133,54 +148,6 @@ class LlamaContext:
             if self._context is not None:
                 self._library.llama_memory_clear(self._memory, True)
 
-    def encode(self, text: str, special: bool = True) -> list[int]:
-        """Ids of a text; `special`: names such as <|im_end|> are one id, and not letters."""
-        self._require_tokenizer()
-        data = text.encode()
-        room = len(data) + 8
-        ids = (ctypes.c_int32 * room)()
-        num = self._library.llama_tokenize(
-            self._vocabulary, data, len(data), ids, room, False, special
-        )
-        assert num >= 0, "more ids than bytes"
-        return list(ids[:num])
-
-    def piece(self, token: int, special: bool = False) -> bytes:
-        """The bytes that an id stands for; a special one stands for none, if not `special`."""
-        self._require_tokenizer()
-        if not 0 <= token < self.num_tokens:
-            raise DecodeError(f"id {token} is not one of the {self.num_tokens} of {self.path.name}")
-        text = ctypes.create_string_buffer(_MAX_PIECE_BYTES)
-        num = self._library.llama_token_to_piece(
-            self._vocabulary, token, text, _MAX_PIECE_BYTES, 0, special
-        )
-        return text.raw[: max(0, num)]
-
-    def beginning(self) -> int | None:
-        """The id that begins a text, by what the file says; None if it names none."""
-        self._require_tokenizer()
-        # llama.cpp has one of its own for a file that names none.
-        value = ctypes.create_string_buffer(_MAX_PIECE_BYTES)
-        ask = self._library.llama_model_meta_val_str
-        if ask(self._model, b"tokenizer.ggml.bos_token_id", value, _MAX_PIECE_BYTES) < 0:
-            return None
-        token = int(self._library.llama_vocab_bos(self._vocabulary))
-        return token if 0 <= token < self.num_tokens else None
-
-    def ends(self) -> frozenset[int]:
-        """The ids that end an answer, by what the file says."""
-        is_end = self._library.llama_vocab_is_eog
-        return frozenset(i for i in range(self.num_tokens) if is_end(self._vocabulary, i))
-
-    def _live(self) -> None:
-        if self._context is None:
-            raise ModelError(f"{self.path.name} has been closed: load it again")
-
-    def _require_tokenizer(self) -> None:
-        self._live()
-        if self._library.llama_vocab_type(self._vocabulary) == _NO_TOKENIZER:
-            raise ModelError(f"{self.path} holds no tokenizer: give ids instead of text")
-
     def _open(self, num_threads: int, num_sequences: int, exact: bool) -> Any:
         library = self._library
         params = library.llama_context_default_params()
@@ -196,7 +163,7 @@ class LlamaContext:
         if not context:
             raise ModelError(
                 f"{self.path} cannot be given a context of {self.context_tokens} tokens and "
-                f"{num_sequences} sequences{_cause(library)}: make it smaller"
+                f"{num_sequences} sequences{cause(library)}: make it smaller"
             )
         self._context = context
         self.context_tokens = int(library.llama_n_ctx(context))  # it rounds up
@@ -225,7 +192,7 @@ class LlamaContext:
         adapter = self._library.llama_adapter_lora_init(self._model, str(path).encode())
         if not adapter:
             raise ModelError(
-                f"{path} is not a LoRA of {self.path.name}{_cause(self._library)}: use the one "
+                f"{path} is not a LoRA of {self.path.name}{cause(self._library)}: use the one "
                 "that was trained on this model"
             )
         adapters = (ctypes.c_void_p * 1)(adapter)
@@ -267,30 +234,3 @@ def _arrays(content: Sequence[int] | Floats, rows: Sequence[Row]) -> dict[str, N
     else:
         arrays["token"] = np.array(content, np.int32)
     return arrays
-
-
-def _load_model(library: Library, path: Path) -> Any:
-    library.silence()
-    library.errors.clear()
-    params = library.llama_model_default_params()
-    model = library.llama_model_load_from_file(str(path).encode(), params)
-    if not model:
-        raise ModelError(
-            f"{path} cannot be loaded: it is damaged, incomplete or of a kind that this "
-            f"llama.cpp does not know{_cause(library)}"
-        )
-    if (
-        library.llama_model_has_encoder(model)
-        or library.llama_model_is_recurrent(model)
-        or library.llama_model_is_hybrid(model)
-    ):
-        library.llama_model_free(model)
-        raise ModelError(f"{path} is no decoder with attention alone: use one such as Qwen2.5")
-    return model
-
-
-def _cause(library: Library) -> str:
-    """What llama.cpp logged first, in brackets."""
-    if not library.errors:
-        return ""
-    return f" ({library.errors[0].split(': ', 1)[-1].splitlines()[0]})"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.engines.llama_context import BATCH_ROWS, LlamaContext, Row
+from mooer.engines.llama_context import BATCH_ROWS, Context, Row
 from mooer.engines.llama_prefixes import Prefixes, common
 from mooer.engines.token_search import Search, Step
 from mooer.errors import DecodeError
@@ -68,7 +68,7 @@ class Job:
         self.position += 1
         return ids, rows
 
-    def follow(self, steps: Sequence[Step], context: LlamaContext) -> None:
+    def follow(self, steps: Sequence[Step], context: Context) -> None:
         """Give every row of the search a sequence that holds what it said so far."""
         before = self.sequences
         after: list[int | None] = []
@@ -91,7 +91,7 @@ class Job:
 
 
 def run(
-    jobs: Sequence[Job], context: LlamaContext, prefixes: Prefixes, sequences: Iterable[int]
+    jobs: Sequence[Job], context: Context, prefixes: Prefixes, sequences: Iterable[int]
 ) -> Generator[Job, None, None]:
     """Work until all jobs are over; gives a job each time that its search has advanced.
 
@@ -124,7 +124,7 @@ def run(
             _released(job, context)
 
 
-def _admit(job: Job, room: int, free: list[int], context: LlamaContext, prefixes: Prefixes) -> bool:
+def _admit(job: Job, room: int, free: list[int], context: Context, prefixes: Prefixes) -> bool:
     """Let a job begin if there is room for it."""
     sequence, opening, max_cells = free[-1], job.opening(), job.max_cells
     num_shared = prefixes.share(opening, sequence)
@@ -141,7 +141,7 @@ def _admit(job: Job, room: int, free: list[int], context: LlamaContext, prefixes
     return True
 
 
-def _advance(active: Sequence[Job], context: LlamaContext) -> list[Job]:
+def _advance(active: Sequence[Job], context: Context) -> list[Job]:
     """One step of llama.cpp; the jobs whose search went on by it."""
     taken: list[tuple[Job, Part, list[Row]]] = []
     room = BATCH_ROWS
@@ -169,7 +169,7 @@ def _advance(active: Sequence[Job], context: LlamaContext) -> list[Job]:
     return advanced
 
 
-def _released(job: Job, context: LlamaContext) -> list[int]:
+def _released(job: Job, context: Context) -> list[int]:
     """The sequences of a job, empty again."""
     for sequence in job.sequences:
         context.remove(sequence)

@@ -12,7 +12,17 @@ import ctypes
 import functools
 import logging
 from collections import deque
-from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint32, c_void_p
+from ctypes import (
+    POINTER,
+    c_bool,
+    c_char_p,
+    c_float,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint32,
+    c_void_p,
+)
 from typing import Any, NamedTuple
 
 from mooer.errors import ModelError
@@ -116,6 +126,12 @@ class Batch(ctypes.Structure):
     )
 
 
+class GgufParams(ctypes.Structure):
+    """gguf_init_params: whether to leave the tensors in the file, and where to put them."""
+
+    _fields_ = (("no_alloc", c_bool), ("ctx", c_void_p))
+
+
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_backend_init": (None, ()),
     "llama_log_set": (None, (c_void_p, c_void_p)),
@@ -164,6 +180,19 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_batch_free": (None, (Batch,)),
     "llama_decode": (c_int32, (c_void_p, Batch)),
     "llama_get_logits_ith": (POINTER(c_float), (c_void_p, c_int32)),
+    "gguf_init_from_file": (c_void_p, (c_char_p, GgufParams)),
+    "gguf_free": (None, (c_void_p,)),
+    "gguf_find_key": (c_int64, (c_void_p, c_char_p)),
+    "gguf_get_kv_type": (c_int32, (c_void_p, c_int64)),
+    "gguf_get_val_u32": (c_uint32, (c_void_p, c_int64)),
+    "gguf_get_val_f32": (c_float, (c_void_p, c_int64)),
+    "gguf_get_data_offset": (c_size_t, (c_void_p,)),
+    "gguf_find_tensor": (c_int64, (c_void_p, c_char_p)),
+    "gguf_get_tensor_offset": (c_size_t, (c_void_p, c_int64)),
+    "gguf_get_tensor_type": (c_int32, (c_void_p, c_int64)),
+    "gguf_get_tensor_size": (c_size_t, (c_void_p, c_int64)),
+    "ggml_type_name": (c_char_p, (c_int32,)),
+    "ggml_row_size": (c_size_t, (c_int32, c_int64)),
 }
 
 
@@ -183,6 +212,7 @@ class Library:
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
         self.path = path
+        self._library = library
         self.errors: deque[str] = deque(maxlen=4)
         self._on_log = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)(self._note)
         self.silence()
@@ -194,6 +224,15 @@ class Library:
 
     def __getattr__(self, name: str) -> Any:  # for type checkers: the functions are set above
         raise AttributeError(name)
+
+    def unpacker(self, kind: str) -> Any:
+        """What turns so many packed numbers into float32, given both addresses; None if unknown."""
+        try:
+            function = getattr(self._library, f"dequantize_row_{kind}")
+        except AttributeError:
+            return None
+        function.restype, function.argtypes = None, (c_void_p, c_void_p, c_int64)
+        return function
 
     def silence(self) -> None:
         """Send llama.cpp's log to ours; another user of the library may have taken it back."""

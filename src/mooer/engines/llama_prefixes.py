@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mooer.engines.llama_context import BATCH_ROWS, LlamaContext, Row
+from mooer.engines.llama_context import BATCH_ROWS, Context, Row
 
 MIN_TOKENS = 8  # fewer are read again as quickly
 
@@ -12,7 +12,7 @@ MIN_TOKENS = 8  # fewer are read again as quickly
 class Prefixes:
     """The last prefixes, each in a sequence of its own; the oldest gives way."""
 
-    def __init__(self, context: LlamaContext, sequences: Iterable[int]) -> None:
+    def __init__(self, context: Context, sequences: Iterable[int]) -> None:
         self._context = context
         self._held: dict[int, tuple[int, ...]] = dict.fromkeys(sequences, ())  # the oldest first
 

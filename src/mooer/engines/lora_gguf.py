@@ -87,10 +87,7 @@ def as_gguf(folder: Path) -> Iterator[Path]:
 
     ModelError if it is damaged, no plain LoRA, or not of an LLM in `ARCHITECTURES`.
     """
-    digest = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS[0]):
-        digest.update(_content(folder / name))
-    path = read_settings().home / "lora" / f"{digest.hexdigest()[:16]}.gguf"
+    path = read_settings().home / "lora" / f"{digest_of(folder).hexdigest()[:16]}.gguf"
     with contextlib.ExitStack() as stack:
         if not path.is_file():
             content = converted(folder)
@@ -103,8 +100,21 @@ def as_gguf(folder: Path) -> Iterator[Path]:
         yield path
 
 
+def digest_of(folder: Path) -> hashlib._Hash:
+    """SHA-256 of LoRA and its options; ModelError if a file cannot be read."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS[0]):
+        digest.update(_content(folder / name))
+    return digest
+
+
 def converted(folder: Path) -> bytes:
     """The file of llama.cpp with LoRA of a folder, in the types it has there."""
+    return lora_file(ARCHITECTURES[0], *lora_tensors(folder))
+
+
+def lora_tensors(folder: Path) -> tuple[float, dict[str, Array]]:
+    """Alpha, and the tensors of a folder as `lora_file` takes them; errors as `as_gguf`."""
     source = folder / WEIGHTS[0]
     arrays = read_safetensors(source)
     options = read_options(folder)
@@ -126,7 +136,7 @@ def converted(folder: Path) -> bytes:
         )
     if damaged:
         raise ModelError(f"{source} holds numbers that are not finite: {listed(damaged)}")
-    return lora_file(ARCHITECTURES[0], alpha, tensors)
+    return alpha, tensors
 
 
 def lora_file(architecture: str, alpha: float, tensors: Mapping[str, Array]) -> bytes:

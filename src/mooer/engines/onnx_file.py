@@ -10,27 +10,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mooer.errors import ModelError
 from mooer.files import write_whole
-from mooer.onnx_messages import TYPES, Attribute, node, tensor
+from mooer.onnx_messages import TYPES, Attribute, node, tensor, tensor_outside
 from mooer.protobuf import Pieces, message, number, size_of, text
 
 _OPSETS = {"": 17, "com.microsoft": 1}  # the operators of onnxruntime, named with this prefix
 _IR = 8
 _MAX_BYTES = 2**31 - 1  # of one message of protobuf
+_SMALL_BYTES = 4096  # not worth a page of another file
+_PAGE_BYTES = 4096  # what is mapped begins at one
 
 Shape = Sequence[int | str]  # a letter where the length is known at run time alone
 
 
 class Graph:
-    """Nodes in the order in which they are computed; every value goes by its name."""
+    """Nodes in the order in which they are computed; every value goes by its name.
 
-    def __init__(self) -> None:
+    With `outside`, a file that is being written, large constants go there at once, and onnxruntime
+    maps them; `location` is the name that it will have beside this one.
+    """
+
+    def __init__(self, outside: BinaryIO | None = None, location: str = "") -> None:
+        self._outside = outside
+        self._location = location
         self._nodes: Pieces = []
         self._constants: Pieces = []
         self._inputs: Pieces = []
@@ -54,7 +62,13 @@ class Graph:
     def constant(self, array: NDArray[Any]) -> str:
         """Numbers that lie in the file."""
         name = self._name("c")
-        self._constants += message(5, tensor(name, array))
+        if self._outside is None or array.nbytes < _SMALL_BYTES:
+            self._constants += message(5, tensor(name, array))
+            return name
+        self._outside.write(bytes(-self._outside.tell() % _PAGE_BYTES))
+        proto = tensor_outside(name, array, self._location, self._outside.tell())
+        self._constants += message(5, proto)
+        self._outside.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return name
 
     def op(self, kind: str, *values: str, **attributes: Attribute) -> str:

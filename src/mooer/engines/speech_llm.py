@@ -7,13 +7,15 @@
 
 The folder is the one of `mooer.models.load`; LoRA is `lora.gguf` in it, else made from `lora/`
 (`lora_gguf`). The encoder runs on CTranslate2 (`whisper_encoder`), the adapter in numpy, the LLM on
-llama.cpp (`embedding_llm`).
+onnxruntime or llama.cpp (`embedding_llm`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
+import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,7 @@ from mooer.engines.embedding_llm import EmbeddingLLM, Prompt
 from mooer.engines.gated_adapter import AdapterOptions, GatedAdapter
 from mooer.engines.llm import find_gguf
 from mooer.engines.lora_gguf import ARCHITECTURES, as_gguf, read_architecture
+from mooer.engines.qwen_onnx import packed
 from mooer.engines.whisper_encoder import WhisperEncoder
 from mooer.errors import ModelError, MooerError
 from mooer.store import located
@@ -39,6 +42,8 @@ from mooer.tasks.layout import Text
 from mooer.tasks.templates import draft_alone, parts, template, with_hints
 
 Floats = NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
 
 CONFIG = "mooer.yaml"
 ENCODER = "encoder.safetensors"
@@ -103,8 +108,9 @@ class SpeechLLM:
     """A saved speech LLM in memory; one call at a time.
 
     `device` and `compute_type` are of the encoder, see `engines.device.place`; `exact` computes the
-    LLM's attention in float32. ModelError says what this engine can run, or lists what does not
-    fit.
+    LLM's attention in float32, in llama.cpp. With `packs` the LLM runs on onnxruntime where that is
+    quicker (`qwen_onnx`), else on llama.cpp. ModelError says what this engine can run, or lists
+    what does not fit.
     """
 
     def __init__(
@@ -116,6 +122,7 @@ class SpeechLLM:
         compute_type: str | None = None,
         context_tokens: int = _CONTEXT_TOKENS,
         exact: bool = False,
+        packs: bool = True,
     ) -> None:
         options = read_options(folder)
         if reason := why_not(folder):
@@ -133,15 +140,14 @@ class SpeechLLM:
         )
         _check(self._encoder, whisper, folder)
         self.frontend = LogMel(whisper.num_mels, pad_to_s=whisper.pad_to_s)
-        with _lora(options.llm, folder) as lora:
-            self.llm = EmbeddingLLM(
-                llm_file(options.llm.path, folder),
-                lora=lora,
-                num_threads=num_threads,
-                context_tokens=context_tokens,
-                num_sequences=_NUM_SEQUENCES,
-                exact=exact,
-            )
+        self.llm = _open_llm(
+            options.llm,
+            folder,
+            packs=packs and not exact,
+            num_threads=num_threads,
+            context_tokens=context_tokens,
+            exact=exact,
+        )
         try:
             self._adapter = GatedAdapter(
                 folder / ADAPTER, options.adapter, self._encoder.width, self.llm.width
@@ -238,6 +244,31 @@ def why_not(folder: Path) -> str | None:
     except MooerError as error:
         return str(error)
     return None
+
+
+def _open_llm(
+    options: LlmOptions, folder: Path, *, packs: bool, exact: bool, **sizes: int | None
+) -> EmbeddingLLM:
+    """The LLM with its LoRA; on llama.cpp, with a warning, where onnxruntime cannot have it."""
+    path = llm_file(options.path, folder)
+    settings: dict[str, Any] = {**sizes, "num_sequences": _NUM_SEQUENCES}
+    if packs and _can_be_packed(options, folder, path):
+        peft = None if options.lora is None else folder / PEFT
+        try:
+            return EmbeddingLLM(path, onnx=packed(path, peft), **settings)
+        except MooerError as error:
+            logger.warning("the LLM runs on llama.cpp, which is slower: %s", error)
+    with _lora(options, folder) as lora:
+        return EmbeddingLLM(path, lora=lora, exact=exact, **settings)
+
+
+def _can_be_packed(options: LlmOptions, folder: Path, llm: Path) -> bool:
+    """Whether onnxruntime has it, and is quicker: that was measured on x86 alone."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    if options.lora is not None and (folder / LORA).is_file():
+        return False
+    return read_architecture(llm) in ARCHITECTURES
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ PARTS: Mapping[str, Callable[[str], Any]] = {
     "draft": str,  # the Whisper that drafts, or NO_DRAFT
     "device": str,  # see `engines.device`
 }
-ENGINES = ("native", "torch")
+ENGINES = ("native", "torch", "llama")  # llama: native, the LLM on llama.cpp even so
 NO_DRAFT = "none"
 _TOGETHER = 8  # batches of chunks of several inputs that are held at once
 _AHEAD = 4  # batches that are read at once, so that chunks of like length go together
@@ -225,7 +225,7 @@ def load_speech_llm(
     device = places.pop("device", AUTO)
     is_ours = (folder / CONFIG).is_file()
     reason = why_not(folder) if is_ours else "it is a released one, which runs in torch alone"
-    if wanted == "native" and reason is not None:
+    if wanted in ("native", "llama") and reason is not None:
         raise ModelError(f"{folder} cannot be run without torch: {reason}")
     if wanted == "torch" or reason is not None:
         logger.info("%s runs in torch: %s", folder.name, reason or "as asked for")
@@ -233,10 +233,12 @@ def load_speech_llm(
         network: Network[Any] = TorchNetwork(model)
         packages = ("torch", "transformers")
     else:
-        logger.info("%s runs on CTranslate2 and llama.cpp, without torch", folder.name)
-        native = NativeSpeechLLM(folder, device=device, num_threads=num_threads)
+        packs = wanted != "llama"
+        native = NativeSpeechLLM(folder, device=device, num_threads=num_threads, packs=packs)
+        library, package = native.llm.library
+        logger.info("%s runs on CTranslate2 and %s, without torch", folder.name, library)
         network = NativeNetwork(native)
-        packages = ("ctranslate2", "xllamacpp")
+        packages = ("ctranslate2", package)
     versions = {name: version(name) for name in ("mooer", *packages)}
     return SpeechLLMRecognizer(network, vad, name=folder.resolve().name, versions=versions)
 
