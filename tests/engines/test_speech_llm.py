@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -89,9 +90,46 @@ def test_embeddings_are_those_of_torch(model, network):
     utterances = sounds()
     for samples, found in zip(utterances, model.encode(utterances), strict=True):
         expected = heard(network, samples)
-        assert found.shape == (network.model.num_embeddings(len(samples)), 32)
+        assert found.shape == (network.model.num_embeddings(len(samples)), 64)
         assert expected.std() > 0.1
         np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def first_logprobs(model):
+    """Of the first token, for each sound [N, V]."""
+    found = []
+
+    def keep(said, scores):
+        found.append(scores.copy())
+
+    prompts = model.prompts("asr", sounds())
+    for prompt in prompts:
+        model.llm.generate([prompt], GenerateOptions(max_new_tokens=1, adjust=keep))
+    return [row - np.log(np.exp(row - row.max()).sum()) - row.max() for row in found]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="llama.cpp is quicker")
+def test_the_llm_is_packed_for_onnxruntime(folder, model, caplog):
+    assert model.llm.library[0] == "llama.cpp"  # which is exact
+    with opened(folder, exact=False) as packed:
+        assert packed.llm.library == ("onnxruntime", "onnxruntime")
+        pairs = zip(first_logprobs(packed), first_logprobs(model), strict=True)
+        for found, expected in pairs:
+            assert np.abs(found - expected).mean() < 0.1 * expected.std()
+    with opened(folder, exact=False, packs=False) as plain:
+        assert plain.llm.library[0] == "llama.cpp"
+    assert not caplog.records
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="llama.cpp is quicker")
+def test_where_it_cannot_be_packed_llama_cpp_answers(folder, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MOOER_HOME", str(tmp_path / "file"))
+    with opened(folder, exact=False) as model:
+        assert model.llm.library[0] == "llama.cpp"
+        assert len(first_logprobs(model)) == len(sounds())
+    [warning] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warning.startswith("the LLM runs on llama.cpp, which is slower: cannot write")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -306,7 +344,7 @@ import numpy as np
 from mooer.engines.speech_llm import SpeechLLM
 with SpeechLLM(Path({str(folder)!r}), num_threads=1) as model:
     [found] = model.encode([np.ones(16000, np.float32)])
-assert found.shape == (13, 32), found.shape
+assert found.shape == (13, 64), found.shape
 assert not {{"torch", "transformers", "safetensors", "peft", "gguf"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -42,7 +42,7 @@ def save_native(
 
     The added block and the last norm of the encoder have learned. `options` are of the encoder.
     """
-    llm = tiny_llm()
+    llm = tiny_llm(width=64)  # of heads that onnxruntime reads
     torch.manual_seed(1)
     for name, parameter in llm.named_parameters():  # large enough that every one is heard
         if parameter.ndim > 1 or name.endswith("bias"):
