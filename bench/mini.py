@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument(
         "--beams", type=int, nargs="*", default=[], help="of `ast`, `speed`: also with so many"
     )
+    parser.add_argument("--engine", help="of the model's LLM, say llama: see --part of transcribe")
     parser.add_argument("--plot", type=Path, help="the PNG that `noise` writes")
     args = parser.parse_args()
     args.name = Path(args.model).name
@@ -82,12 +83,16 @@ def main() -> None:
 
 
 @cache
-def load(name: str, num_threads: int) -> mooer.Model:
-    return mooer.load(name, num_threads=num_threads)
+def load(name: str, num_threads: int, engine: str | None = None) -> mooer.Model:
+    return mooer.load(name, num_threads=num_threads, parts={"engine": engine} if engine else None)
+
+
+def its_model(args: Args) -> mooer.Model:
+    return load(args.model, args.threads, args.engine)
 
 
 def both(args: Args) -> tuple[mooer.Model, mooer.Model]:
-    return load(BASE, args.threads), load(args.model, args.threads)
+    return load(BASE, args.threads), its_model(args)
 
 
 def rows_of(args: Args, language: str | None, *names: str) -> list[Row]:
@@ -254,7 +259,7 @@ def with_beams(args: Args, model: mooer.Model, task: str) -> Systems:
 
 
 def into_chinese(args: Args) -> Systems:
-    ours = load(args.model, args.threads)
+    ours = its_model(args)
     systems, recognizer = through_qwen(args, "zh"), speech_llm(ours)
     if recognizer and "ast_zh" in tasks(recognizer.network.template):
         systems[f"{args.name}, `ast`"] = lambda row: by_task(ours, row, "ast", "zh")
@@ -262,7 +267,7 @@ def into_chinese(args: Args) -> Systems:
 
 
 def speed(args: Args) -> None:
-    recognizer = speech_llm(load(args.model, args.threads))
+    recognizer = speech_llm(its_model(args))
     if not recognizer:
         print(f"{args.name} is no speech LLM: there is no speed to compare.\n", flush=True)
         return
@@ -280,7 +285,7 @@ def speed(args: Args) -> None:
     if not find_spec("faster_whisper"):
         print("faster-whisper is not installed (pip install faster-whisper): left out.\n")
     clip = min(rows, key=lambda row: abs(row["duration"] - 5))
-    whole = load(args.model, args.threads).recognizer
+    whole = its_model(args).recognizer
     print(f"The first text for a clip of {clip['duration']:.1f} s, greedy, median of 5:\n")
     lines = [("from its sound alone", *first_texts(recognizer, clip))]
     if isinstance(whole, DraftedRecognizer):
