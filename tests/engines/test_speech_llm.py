@@ -132,6 +132,19 @@ def test_where_it_cannot_be_packed_llama_cpp_answers(folder, tmp_path, monkeypat
     assert warning.startswith("the LLM runs on llama.cpp, which is slower: cannot write")
 
 
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="llama.cpp is quicker")
+def test_what_was_packed_and_is_damaged_is_packed_anew(folder, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MOOER_HOME", str(tmp_path))
+    with opened(folder, exact=False):
+        [weights] = tmp_path.glob("llm/*.bin")
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with opened(folder, exact=False) as model:
+        assert model.llm.library[0] == "llama.cpp"
+    assert "was damaged, and is packed anew" in caplog.text
+    with opened(folder, exact=False) as model:
+        assert model.llm.library[0] == "onnxruntime"
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_prompts_and_first_probabilities_are_those_of_torch(model, network, task):
     for samples, prompt in zip(sounds(), model.prompts(task, sounds()), strict=True):

@@ -255,11 +255,20 @@ def _open_llm(
     if packs and _can_be_packed(options, folder, path):
         peft = None if options.lora is None else folder / PEFT
         try:
-            return EmbeddingLLM(path, onnx=packed(path, peft), **settings)
+            return _open_packed(path, packed(path, peft), settings)
         except MooerError as error:
             logger.warning("the LLM runs on llama.cpp, which is slower: %s", error)
     with _lora(options, folder) as lora:
         return EmbeddingLLM(path, lora=lora, exact=exact, **settings)
+
+
+def _open_packed(path: Path, graph: Path, settings: dict[str, Any]) -> EmbeddingLLM:
+    """ModelError if the graph is damaged, which is then forgotten."""
+    try:
+        return EmbeddingLLM(path, onnx=graph, **settings)
+    except ModelError as error:
+        graph.unlink(missing_ok=True)
+        raise ModelError(f"{graph} was damaged, and is packed anew next time") from error
 
 
 def _can_be_packed(options: LlmOptions, folder: Path, llm: Path) -> bool:
