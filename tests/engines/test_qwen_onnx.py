@@ -104,6 +104,25 @@ def test_several_sequences_are_read_as_each_alone(places, tmp_path):
     context.close()
 
 
+def test_what_is_no_graph_is_told_and_leaves_nothing_open(places, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="not a usable ONNX file"):
+        OnnxContext(places[0], tmp_path / "m.onnx", context_tokens=100)
+
+
+def test_it_can_be_closed_between_two_steps(places, tmp_path):
+    write_onnx(tmp_path / "m.onnx", places[0], None)
+    context = OnnxContext(places[0], tmp_path / "m.onnx", num_threads=1, context_tokens=100)
+    after(context, 0, 0, [1, 2, 3])
+    context.close()
+    context.close()
+    for use in (lambda: context.copy(0, 1, 2), lambda: after(context, 0, 3, [4])):
+        with pytest.raises(ModelError, match="has been closed"):
+            use()
+    context.remove(0)
+    context.clear()
+
+
 def test_a_graph_is_made_once(places, tmp_path, monkeypatch):
     monkeypatch.setenv("MOOER_HOME", str(tmp_path))
     path = packed(*places)

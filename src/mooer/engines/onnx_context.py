@@ -6,6 +6,7 @@ same arrays; those that go on together are put side by side.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from mooer.engines.llama_model import LlamaModel
 from mooer.engines.llm import usable_cores
 from mooer.engines.onnx import open_session
 from mooer.engines.qwen_graph import EMBEDDINGS, read_sizes
-from mooer.errors import DecodeError
+from mooer.errors import DecodeError, ModelError
 
 Floats = NDArray[np.float32]
 
@@ -58,37 +59,49 @@ class OnnxContext(LlamaModel):
     ) -> None:
         super().__init__(path, vocabulary_only=True)
         self.context_tokens = context_tokens
+        self._lock = threading.Lock()  # held while the model is used, so that it is not closed
         self._held: dict[int, _Past] = {}
-        self._weights = GgufWeights(self.path)
-        self._sizes = read_sizes(self._weights, self.num_tokens)
+        self._weights: GgufWeights | None = None
+        try:
+            self._weights = GgufWeights(self.path)
+            self._sizes = read_sizes(self._weights, self.num_tokens)
+            self._session = open_session(onnx, num_threads=num_threads or usable_cores())
+        except BaseException:
+            self.close()
+            raise
         self.width = self._sizes.width
-        self._session = open_session(onnx, num_threads=num_threads or usable_cores())
         numbers = range(self._sizes.num_layers)
         names = [f"{letter}{number}" for number in numbers for letter in "kv"]
         self._given = [f"past_{name}" for name in names]
         self._asked = ["logits", *(f"new_{name}" for name in names)]
 
     def close(self) -> None:
-        """Give the memory back, from any thread."""
-        self._session, self._held = None, {}
-        super().close()
+        """Give the memory back, from any thread; what is being read is waited for."""
+        with self._lock:
+            if self._weights is not None:
+                self._weights.close()
+            self._weights = self._session = None
+            self._held = {}
+            super().close()
 
     def evaluate(self, content: Sequence[int] | Floats, rows: Sequence[Row]) -> list[Floats]:
         """Logits [V] after every row that wants them, of ids or embeddings [N, W].
 
-        Rows of one sequence follow each other, and only the last of them wants logits. DecodeError
-        if somebody closes it meanwhile.
+        Rows of one sequence follow each other, and only the last of them wants logits. ModelError
+        if it has been closed.
         """
         assert len(content) == len(rows) <= BATCH_ROWS, (len(content), len(rows))
-        x = self._embedded(content)
         found: dict[int, Floats] = {}
-        for batch in self._batches(rows):
-            logits = self._read(x, batch)
-            found |= {one.sequence: row for one, row in zip(batch, logits, strict=True)}
+        with self._lock:
+            x = self._embedded(content)
+            for batch in self._batches(rows):
+                logits = self._read(x, batch)
+                found |= {one.sequence: row for one, row in zip(batch, logits, strict=True)}
         return [found[one.sequence] for one in _readings(rows) if one.wanted]
 
     def copy(self, source: int, target: int, num_rows: int) -> None:
         """Let the sequence `target` begin with the first rows of `source`, which it shares."""
+        self._live()
         past = self._held[source]
         self._held[target] = _Past(past.arrays, past.place, num_rows)
 
@@ -101,7 +114,8 @@ class OnnxContext(LlamaModel):
         self._held = {}
 
     def _embedded(self, content: Sequence[int] | Floats) -> Floats:
-        self._live()
+        if self._weights is None:
+            raise ModelError(f"{self.path.name} has been closed: load it again")
         if isinstance(content, np.ndarray) and content.ndim == 2:
             return np.ascontiguousarray(content, np.float32)
         return self._weights.rows(EMBEDDINGS, [int(i) for i in content], self.width)
@@ -131,11 +145,8 @@ class OnnxContext(LlamaModel):
         feed["x"] = np.stack([x[one.rows] for one in batch])
         feed["before"] = np.full(len(batch), total - 1, np.int32)
         feed["total"] = np.array(total, np.int32)
-        session = self._session
-        if session is None:
-            raise DecodeError(f"{self.path.name} was closed while it answered")
         try:
-            logits, *arrays = session.run(self._asked, feed)
+            logits, *arrays = self._session.run(self._asked, feed)
         except Exception as error:  # onnxruntime has no base class of its own
             raise DecodeError(f"onnxruntime could not read {len(x)} rows: {error}") from error
         for place, sequence in enumerate(sequences):
