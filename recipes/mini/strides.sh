@@ -1,6 +1,6 @@
 #!/bin/sh
 # Which stride of the adapter? 60 steps of the alignment with each, then greedy CTC on synth/dev.
-# Needs the frames of step 3 of make.sh. Prints the two errors of each (with no errors of LLM: it is not asked).
+# Needs the frames of step 3 of make.sh. Prints the error rates of each.
 set -eu
 cd "$(dirname "$0")/../.."
 mooer="${MOOER:-./run.sh}"

@@ -20,7 +20,7 @@ from mooer.engines.llama_context import BATCH_ROWS, Row
 from mooer.engines.llama_model import LlamaModel
 from mooer.engines.llm import usable_cores
 from mooer.engines.onnx import open_session
-from mooer.engines.qwen_graph import EMBEDDINGS, read_sizes
+from mooer.engines.qwen_graph import EMBEDDINGS, MAX_TOKENS, read_sizes
 from mooer.errors import DecodeError, ModelError
 
 Floats = NDArray[np.float32]
@@ -51,14 +51,15 @@ class _Reading:
 class OnnxContext(LlamaModel):
     """The graph `onnx` of the model in the GGUF file `path`, whose tokenizer and embeddings it has.
 
-    `context_tokens` is how many rows a sequence can have. ModelError if a file cannot be used.
+    `context_tokens` is how many rows a sequence can have, `MAX_TOKENS` at most. ModelError if a
+    file cannot be used.
     """
 
     def __init__(
         self, path: Path, onnx: Path, *, num_threads: int | None = None, context_tokens: int
     ) -> None:
         super().__init__(path, vocabulary_only=True)
-        self.context_tokens = context_tokens
+        self.context_tokens = min(context_tokens, MAX_TOKENS)
         self._lock = threading.Lock()  # held while the model is used, so that it is not closed
         self._held: dict[int, _Past] = {}
         self._weights: GgufWeights | None = None

@@ -25,6 +25,7 @@ _BLOCK = 64  # weights that share a scale
 _ZERO = 128  # what stands for 0
 _ROWS = 2048
 _HEADS_OF = 16
+MAX_TOKENS = 8192  # of a sequence: its places are written down
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,12 @@ class QwenGraph:
     """The network in a graph; `load` gives tensors by their names and shapes in GGUF."""
 
     def __init__(
-        self,
-        graph: Graph,
-        sizes: QwenSizes,
-        load: Tensors,
-        *,
-        context_tokens: int,
-        precision: Precision = "int8",
+        self, graph: Graph, sizes: QwenSizes, load: Tensors, *, precision: Precision = "int8"
     ) -> None:
         self._graph = graph
         self._sizes = sizes
         self._load = load
         self._precision = precision
-        self._context_tokens = context_tokens
 
     def build(self) -> None:
         """All of it: inputs x, before, total, past_k0 …; outputs logits, new_k0 …"""
@@ -162,9 +156,9 @@ class QwenGraph:
         )
 
     def _turns(self) -> tuple[str, str]:
-        """Cosines and sines of rotary positions, [context, head width / 2]."""
+        """Cosines and sines of rotary positions, [MAX_TOKENS, head width / 2]."""
         half = np.arange(0, self._sizes.head_width, 2) / self._sizes.head_width
-        angles = np.arange(self._context_tokens)[:, None] / self._sizes.rope_base**half
+        angles = np.arange(MAX_TOKENS)[:, None] / self._sizes.rope_base**half
         cosines, sines = np.cos(angles), np.sin(angles)
         return (
             self._graph.constant(cosines.astype(np.float32)),

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-MAX_TOKENS = 8192  # of a sequence: positions are written down for so many
 _VERSION = "1"  # of the graph
 
 
@@ -54,7 +53,7 @@ def write_onnx(path: Path, llm: Path, lora: Path | None, *, precision: Precision
         load: Tensors = plain if lora is None else _Merged(plain, lora)
         graph = Graph(file, weights.name)
         sizes = read_sizes(plain, vocabulary)
-        QwenGraph(graph, sizes, load, context_tokens=MAX_TOKENS, precision=precision).build()
+        QwenGraph(graph, sizes, load, precision=precision).build()
     graph.write(path)
 
 
