@@ -92,7 +92,7 @@ def load(
     task, `task` says which, without
     `check_md5` its files need not be the published ones, and `parts` says what of it lies
     elsewhere: llm, encoder. A speech LLM of the kind that needs no torch runs without it;
-    `parts={"engine": "torch"}`, or "native", says which is to be. Of SenseVoice and Paraformer
+    `parts={"engine": "torch"}`, "native" or "llama" says which. Of SenseVoice and Paraformer
     `parts` are the fields of `SenseVoiceOptions` and `ParaformerOptions`: {"itn": "false"}. Of all
     `parts` may say the device: {"device": "cuda"}, "cpu", or "auto", the GPU where there is one.
 
