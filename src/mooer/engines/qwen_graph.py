@@ -186,8 +186,8 @@ def in_blocks(weight: Floats) -> tuple[NDArray[np.uint8], Floats]:
     """Weights [N, K] as bytes [N, blocks, 64], the last filled up, and a scale of each block.
 
     >>> packed, scale = in_blocks(np.float32([[-1.27, 0.0, 0.64]]))
-    >>> packed.shape, packed[0, 0, :4].tolist(), scale.round(4).tolist()
-    ((1, 1, 64), [1, 128, 192, 128], [[0.01]])
+    >>> packed.shape, packed[0, 0, :4].tolist(), round(float(scale[0, 0]), 4)
+    ((1, 1, 64), [1, 128, 192, 128], 0.01)
     """
     outs, ins = weight.shape
     num_blocks = -(-ins // _BLOCK)
