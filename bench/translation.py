@@ -4,9 +4,10 @@
     python bench/translation.py --quality --shared ../shared
     python bench/translation.py --context --shared ../shared
 
-Speed compares llama.cpp, as `mooer` runs it, with transformers (fp32 and bf16) that reads the
-same GGUF: same prompts, greedy, same number of new tokens, runs interleaved, medians. It needs
-torch in an environment of its own, whose interpreter `--python` names:
+Speed compares llama.cpp and onnxruntime, as `mooer` runs them (the latter for mini), with
+transformers (fp32 and bf16) that reads the same GGUF: same prompts, greedy, same number of new
+tokens, runs interleaved, medians. It needs torch in an environment of its own, whose interpreter
+`--python` names:
 
     python -m venv venv-torch
     venv-torch/bin/pip install torch==2.13.0 transformers gguf accelerate
@@ -30,7 +31,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from mooer.engines.embedding_llm import EmbeddingLLM
 from mooer.engines.llm import LLM
+from mooer.engines.qwen_onnx import packed
+from mooer.engines.token_search import GenerateOptions
 from mooer.infer.translator import Translator
 from mooer.store import fetch
 from mooer.tasks.prompts import translation_messages
@@ -132,9 +136,24 @@ def run_llama(llm: LLM, messages: Sequence) -> tuple[float, float]:
     return prompt, num_generated / (llm.counters.generation_s - generated[1])
 
 
+def run_packed(llm: EmbeddingLLM, messages: Sequence) -> tuple[float, float]:
+    """The same of the LLM packed for onnxruntime, as mini runs it."""
+    turns = "".join(f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n" for m in messages)
+    ids = llm.encode(f"{turns}<|im_start|>assistant\n")
+    for other in (0, 1):  # the two beginnings that it keeps
+        llm.generate([[[other] * 20]], GenerateOptions(max_new_tokens=1))
+    start = time.perf_counter()
+    times = [
+        time.perf_counter() - start
+        for _ in llm.stream([ids], GenerateOptions(max_new_tokens=NUM_NEW_TOKENS))
+    ]
+    return len(ids) / times[0], (len(times) - 1) / (times[-1] - times[0])
+
+
 def measure_speed(path: Path, python: str | None, num_threads: int, num_runs: int) -> None:
     """Print the table of tokens a second."""
     llm = LLM(path, num_threads=num_threads)
+    quick = EmbeddingLLM(llm.path, onnx=packed(llm.path, None), num_threads=num_threads)
     others: dict[str, Transformers] = {}
     if python:
         others = {
@@ -145,6 +164,7 @@ def measure_speed(path: Path, python: str | None, num_threads: int, num_runs: in
         source, target, text = SPEED_TEXTS[n % len(SPEED_TEXTS)]
         messages = translation_messages(text, source=source, target=target)
         speeds["mooer (llama.cpp, Q4_K_M)"].append(run_llama(llm, messages))
+        speeds["mooer (onnxruntime, 8 bits)"].append(run_packed(quick, messages))
         turns = [m._asdict() for m in messages]
         for name, other in others.items():
             speeds[f"transformers, {name}"].append(other.run(turns))
