@@ -18,19 +18,14 @@ Attribute = float | str | Sequence[int]
 
 def tensor(name: str, array: NDArray[Any]) -> Pieces:
     """A TensorProto with its numbers, which are not copied if they lie in order."""
-    body: Pieces = []
-    for length in array.shape:
-        body += number(1, length)
-    body += number(2, TYPES[array.dtype.name]) + text(8, name)
-    return body + message(9, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data])
+    return _described(name, array) + message(
+        9, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data]
+    )
 
 
 def tensor_outside(name: str, array: NDArray[Any], location: str, offset: int) -> Pieces:
     """A TensorProto whose numbers lie in another file of the same folder."""
-    body: Pieces = []
-    for length in array.shape:
-        body += number(1, length)
-    body += number(2, TYPES[array.dtype.name]) + text(8, name)
+    body = _described(name, array)
     place = {"location": location, "offset": str(offset), "length": str(array.nbytes)}
     for what, value in place.items():
         body += message(13, [*text(1, what), *text(2, value)])
@@ -56,6 +51,12 @@ def node(
     for name, value in attributes.items():
         body += message(5, [*text(1, name), *_attribute(value)])
     return body
+
+
+def _described(name: str, array: NDArray[Any]) -> Pieces:
+    """Shape, type and name of a tensor."""
+    lengths = [piece for length in array.shape for piece in number(1, length)]
+    return lengths + number(2, TYPES[array.dtype.name]) + text(8, name)
 
 
 def _attribute(value: Attribute) -> Pieces:

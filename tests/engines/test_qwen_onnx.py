@@ -1,5 +1,7 @@
 """Qwen2 as a graph of ONNX, beside transformers and peft."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
@@ -38,13 +40,11 @@ def places(tuned, tmp_path_factory):
     """The base as a GGUF, and the folder of its LoRA."""
     folder = tmp_path_factory.mktemp("qwen")
     tuned.save_pretrained(folder / "lora")
-    with tuned.disable_adapter():
-        base = tiny_llm(width=64)
-        names = {
-            n.replace(".base_layer", ""): p for n, p in tuned.get_base_model().named_parameters()
-        }
-        base.load_state_dict({n: names[n] for n, _ in base.named_parameters()}, strict=False)
-        base.tie_weights()
+    theirs = tuned.get_base_model().named_parameters()
+    plain = {name.replace(".base_layer", ""): parameter for name, parameter in theirs}
+    base = tiny_llm(width=64)
+    for name, parameter in base.named_parameters():
+        parameter.data.copy_(plain[name])
     save_gguf(folder / "base.gguf", base)
     return folder / "base.gguf", folder / "lora"
 
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_told(places, tmp_path, cut):
 
 
 def test_what_a_file_does_not_hold(places):
-    with GgufWeights(places[0]) as weights:
+    with closing(GgufWeights(places[0])) as weights:
         with pytest.raises(ModelError, match=r"has no blk\.9"):
             weights.tensor("blk.9.attn_q.weight", 64, 64)
         with pytest.raises(ModelError, match=r"not of shape \[3, 64\]"):

@@ -41,6 +41,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Could not find a config file"),
     pytest.mark.usefixtures("own_home"),
 ]
+on_x86 = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="llama.cpp is quicker"
+)
 TASKS = ("asr", "ast", "asr_ast")
 
 
@@ -108,7 +111,7 @@ def first_logprobs(model):
     return [row - np.log(np.exp(row - row.max()).sum()) - row.max() for row in found]
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="llama.cpp is quicker")
+@on_x86
 def test_the_llm_is_packed_for_onnxruntime(folder, model, caplog):
     assert model.llm.library[0] == "llama.cpp"  # which is exact
     with opened(folder, exact=False) as packed:
@@ -121,7 +124,7 @@ def test_the_llm_is_packed_for_onnxruntime(folder, model, caplog):
     assert not caplog.records
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="llama.cpp is quicker")
+@on_x86
 def test_where_it_cannot_be_packed_llama_cpp_answers(folder, tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MOOER_HOME", str(tmp_path / "file"))
@@ -132,7 +135,7 @@ def test_where_it_cannot_be_packed_llama_cpp_answers(folder, tmp_path, monkeypat
     assert warning.startswith("the LLM runs on llama.cpp, which is slower: cannot write")
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="llama.cpp is quicker")
+@on_x86
 def test_what_was_packed_and_is_damaged_is_packed_anew(folder, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MOOER_HOME", str(tmp_path))
     with opened(folder, exact=False):

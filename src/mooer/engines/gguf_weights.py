@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +33,6 @@ class GgufWeights:
         self._library.gguf_free(self._file)
         del self._bytes
 
-    def __enter__(self) -> GgufWeights:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def number(self, key: str, default: float | None = None) -> float:
         """A value of the metadata; ModelError if there is none, nor a default."""
         library = self._library
@@ -67,16 +55,14 @@ class GgufWeights:
         packed, kind = self._packed(name)
         size = int(np.prod(shape))
         if len(packed) != self._library.ggml_row_size(kind, size):
-            raise ModelError(f"{name} of {self._path} is not of shape {list(shape)}, or cut off")
+            raise ModelError(f"{name} of {self._path} is not of shape {list(shape)}")
         return self._unpacked(packed, kind, size).reshape(shape)
 
     def rows(self, name: str, places: Sequence[int], width: int) -> Floats:
         """Rows [N, W] of a tensor of which nothing else is read."""
         packed, kind = self._packed(name)
-        rows = packed.reshape(-1, self._library.ggml_row_size(kind, width))
-        return self._unpacked(rows[list(places)].ravel(), kind, len(places) * width).reshape(
-            len(places), width
-        )
+        rows = packed.reshape(-1, self._library.ggml_row_size(kind, width))[list(places)]
+        return self._unpacked(rows.ravel(), kind, len(rows) * width).reshape(-1, width)
 
     def _packed(self, name: str) -> tuple[NDArray[np.uint8], int]:
         """The bytes of a tensor, and how they are packed."""
@@ -87,9 +73,10 @@ class GgufWeights:
         begin = library.gguf_get_data_offset(self._file)
         begin += library.gguf_get_tensor_offset(self._file, place)
         num_bytes = library.gguf_get_tensor_size(self._file, place)
-        return self._bytes[begin : begin + num_bytes], library.gguf_get_tensor_type(
-            self._file, place
-        )
+        packed = self._bytes[begin : begin + num_bytes]
+        if len(packed) != num_bytes:
+            raise ModelError(f"{self._path} is cut off in {name}: fetch it again")
+        return packed, library.gguf_get_tensor_type(self._file, place)
 
     def _unpacked(self, packed: NDArray[np.uint8], kind: int, size: int) -> Floats:
         label = self._library.ggml_type_name(kind).decode()

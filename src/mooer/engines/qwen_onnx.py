@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def write_onnx(path: Path, llm: Path, lora: Path | None, *, precision: Precision
     vocabulary = model.num_tokens
     model.close()
     weights = path.with_suffix(".bin")
-    with GgufWeights(llm) as plain, whole_file(weights) as file:
+    with closing(GgufWeights(llm)) as plain, whole_file(weights) as file:
         load: Tensors = plain if lora is None else _Merged(plain, lora)
         graph = Graph(file, weights.name)
         sizes = read_sizes(plain, vocabulary)
