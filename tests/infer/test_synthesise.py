@@ -99,6 +99,25 @@ def test_a_killed_process_loses_and_doubles_nothing(tmp_path):
     assert ids == [f"s-{i}" for i in range(400)]
 
 
+def test_workers_end_with_a_process_that_is_killed(tmp_path):
+    code = (
+        "from pathlib import Path; from tests.infer.test_synthesise import *\n"
+        "if __name__ == '__main__':\n"
+        f"    synthesise(LINES, Path({str(tmp_path)!r}), OPTIONS, speaker=ToneSpeaker,"
+        " hours=9, workers=2)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if (tmp_path / "manifest.jsonl").exists() and manifest(tmp_path):
+                break
+            time.sleep(0.01)
+        process.kill()
+        process.communicate(timeout=30)  # workers hold the pipe open too
+    assert manifest(tmp_path)
+
+
 def test_hours_take_the_text_again_with_other_voices(tmp_path):
     hours = 40 / 3600
     report = synthesise(LINES[:4], tmp_path, OPTIONS, speaker=ToneSpeaker, hours=hours)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +16,7 @@ from mooer.audio.augment import add_noise, coloured_noise, decaying_response, re
 from mooer.audio.opus import write_opus
 from mooer.audio.resample import Resampler
 from mooer.audio.wave import SAMPLE_RATE_HZ, write_wave
+from mooer.data.processes import process_pool
 from mooer.data.texts import Line
 from mooer.errors import DecodeError, ModelError
 from mooer.speak import Speaker, Voice, load_speaker
@@ -70,8 +69,10 @@ class Crew:
         self._pool = None
         self.depth = 1  # clips that may be under way at a time
         if workers > 1:
-            # Not forked: threads and libraries of this process would come along half alive.
-            self._pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (make,))
+            # They leave signals to this process: it decides when to stop.
+            self._pool = process_pool(
+                workers, keep_on_signals=True, begin=_start, arguments=(make,)
+            )
             self.depth = 4 * workers
 
     def submit(self, clip: Clip, path: Path) -> Future[Spoken]:
@@ -109,7 +110,6 @@ _speaker: list[Speaker] = []  # of this process
 
 
 def _start(make: MakeSpeaker) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     _speaker[:] = [make()]
 
 
