@@ -112,6 +112,9 @@ class ScriptedWhisper:
             found.append(Decoded(text, tokens, -0.2, self._no_speech_prob))
         return found
 
+    def tokens(self, text) -> tuple[int, ...]:
+        return tuple(text.encode())
+
     def align(self, chunk, tokens, language) -> list[TimedWord]:
         words = self._said[tuple(tokens)].split()
         step = chunk.duration_s / max(1, len(words))

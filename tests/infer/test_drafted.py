@@ -142,6 +142,12 @@ def test_where_nothing_is_to_be_made_of_it_the_draft_is_all(draft, options):
     assert list(recognizer.stream(CLIP, asked, rate_hz=16_000)) == [draft] * bool(draft)
 
 
+def test_language_models_are_refused_where_a_text_is_streamed():
+    recognizer, _ = drafted([], [])
+    with pytest.raises(ConfigError, match="without language models"):
+        recognizer.stream(CLIP, RecognizeOptions(fusion=object()), rate_hz=16_000)
+
+
 def test_only_an_utterance_is_streamed():
     recognizer, _ = drafted([], [])
     with pytest.raises(AudioError, match="longer than 30 s"):

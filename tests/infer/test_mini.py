@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mooer.infer import RecognizeOptions
 from mooer.speak import Voice
 from mooer.store import catalog, default_model, path
 
@@ -66,6 +67,18 @@ def test_both_at_once(mini):
     said = mini.transcribe(EXAMPLES / "zh.flac", task="asr_ast")
     assert "公园散步" in said.text
     assert "park" in said.translation
+
+
+@pytest.mark.real
+def test_both_are_streamed_as_they_are_written(mini):
+    options = RecognizeOptions(task="asr_ast", language="zh")
+    pieces = list(mini.recognizer.stream(str(EXAMPLES / "zh.flac"), options))
+    assert len(pieces) > 5
+    assert 1 <= len(pieces[0]) <= 8
+    heard, _, translation = "".join(pieces).partition("\n")
+    assert heard.startswith("大家好")
+    assert "公园散步" in heard
+    assert "park" in translation
 
 
 @pytest.mark.real

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 
+from mooer.engines.whisper import Decoded
 from mooer.errors import AudioError, ConfigError
 from mooer.infer import RecognizeOptions, Recognizer
 
@@ -115,6 +116,48 @@ def test_long_audio_runs_on_the_crew_and_only_one_engine_is_in_memory():
     assert loaded == [(True, True), (False, True), (True, False)]
     assert sum(engine.batches) == 2
     assert sum(crew.batches) == 3
+
+
+class GrowingWhisper(ScriptedWhisper):
+    """Its tokens are bytes; it goes on from those it is given, as far as it may."""
+
+    def decode(self, chunks, language, options, max_tokens):
+        if not options.prefix:
+            self.text = next(self._texts)
+        self.options.append(options)
+        tokens = tuple(self.text.encode())[: len(options.prefix) + max_tokens]
+        text = bytes(tokens).decode(errors="replace")
+        return [Decoded(text, tokens, -2.0, self._no_speech_prob) for _ in chunks]
+
+
+def streamed(texts, samples=CLIP, **options):
+    no_speech_prob = options.pop("no_speech_prob", 0.0)
+    engine = GrowingWhisper(texts, no_speech_prob=no_speech_prob)
+    recognizer = Recognizer(engine, LoudnessVad(), versions={})
+    run = recognizer.run(samples, RecognizeOptions(**options), rate_hz=16_000)
+    return list(run.streamed()), engine, run
+
+
+def test_a_text_is_shown_while_it_grows():
+    pieces, engine, run = streamed(["hello to all of you"])
+    assert pieces == ["hell", "o to all of you"]
+    assert [(o.prefix, o.beam_size) for o in engine.options] == [((), 1), (tuple(b"hell"), 1)]
+    assert (run.language, run.language_probability) == ("en", 0.9)
+
+
+def test_no_part_of_a_character_is_shown():
+    assert streamed(["歡迎,大家"], language="zh")[0] == ["欢", "迎，大家"]
+
+
+def test_what_is_streamed_of_two_chunks_is_one_text():
+    clip = speech((3, 0.5), (1, 0), (3, 0.5))
+    assert streamed(["so.", "good night"], clip, max_chunk_s=4)[0] == ["so.", " good", " night"]
+
+
+def test_nothing_is_streamed_of_silence_and_no_loop():
+    assert streamed(["thank you"], no_speech_prob=0.9)[0] == []
+    pieces, _, _ = streamed(["go on " * 8])
+    assert pieces == ["go o", "n"]
 
 
 @pytest.mark.real

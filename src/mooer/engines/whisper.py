@@ -29,6 +29,7 @@ MIN_WINDOW_S = 12.0  # in a shorter one the decoder does not find the end: it sa
 MARGIN_S = 2.0  # silence after the speech
 WINDOW_STEP_S = 2.0  # windows of equal length are decoded together
 FRAMES_PER_S = 100  # of the log-mel; the encoder halves it
+_MAX_LENGTH = 448  # positions of the decoder
 _MAX_PROMPT_TOKENS = 200  # half the context, less room for the task tokens
 _SMALL_BYTES = 200 << 20  # of weights: tiny and base
 
@@ -49,7 +50,7 @@ class DecodeOptions:
     hotwords: str = ""
     task: str = "transcribe"  # or "translate", into English
     timestamps: bool = False  # let it write time tokens too (they are dropped): another style
-    prefix: str = ""  # how its text begins; the probability is that of what follows
+    prefix: tuple[int, ...] = ()  # its first tokens; the probability is that of what follows
     seed: int = 0
 
 
@@ -196,6 +197,7 @@ class Whisper:
         """What was found of each chunk, in the order of the search; all are decoded together."""
         prompt = self.prompt(language, options)
         sampling = options.temperature > 0
+        num_given = len(options.prefix)
         if sampling:
             self._ct2.set_random_seed(options.seed)
         results = self._model.generate(
@@ -207,11 +209,10 @@ class Whisper:
             num_hypotheses=options.best_of if sampling else options.num_best,
             sampling_topk=0 if sampling else 1,
             sampling_temperature=options.temperature if sampling else 1.0,
-            max_length=min(448, len(prompt) + max_tokens),
+            max_length=_max_length(num_given + max_tokens, len(prompt)),
             return_scores=True,
             return_no_speech_prob=True,
         )
-        num_given = len(self.tokens(options.prefix)) if options.prefix else 0
         return [self._read(result, options.length_penalty, num_given) for result in results]
 
     def habits(self, chunk: Encoded, texts: Sequence[Sequence[int]], language: str) -> list[float]:
@@ -276,7 +277,7 @@ class Whisper:
             ids = [*ids, self._ids["notimestamps"]]
         elif options.prefix:
             ids = [*ids, self._ids["notimestamps"] + 1]  # <|0.00|>
-        ids = [*ids, *self.tokens(options.prefix)]
+        ids = [*ids, *options.prefix]
         text = " ".join(part for part in (options.hotwords, options.prompt) if part)
         if not text:
             return ids
@@ -336,6 +337,11 @@ class Whisper:
         if pending:
             pieces.append((self._tokenizer.decode(pending), len(pending)))
         return _with_marks(pieces)
+
+
+def _max_length(num_tokens: int, num_prompt: int) -> int:
+    """What to ask of CTranslate2 for a text of so many tokens: it writes half of that, no more."""
+    return min(_MAX_LENGTH, max(2 * num_tokens, num_prompt + num_tokens))
 
 
 def _is_letter(character: str) -> bool:

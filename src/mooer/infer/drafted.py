@@ -17,14 +17,15 @@ from typing import Any
 
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source
 from mooer.decoding import rules
+from mooer.errors import ConfigError
 from mooer.infer.answering import Answered, Answerer
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, Samples
-from mooer.infer.recognizer import Recognizer
+from mooer.infer.recognizer import Recognizer, WhisperRun
 from mooer.infer.run import Listener, OnProgress, Run
 from mooer.infer.speech_llm import SpeechLLMRecognizer, by_length, read_utterance
 from mooer.infer.translator import check_pair
-from mooer.text import join_text, language_name
+from mooer.text import language_name
 from mooer.text.edit import align
 from mooer.transcript import Segment, Word
 
@@ -78,10 +79,13 @@ class DraftedRecognizer(Listener):
     ) -> Iterator[str]:
         """What Whisper writes of one utterance, and on a line of its own what the LLM does.
 
-        Both are greedy, and no guard looks at the LLM's answer. AudioError if the utterance cannot
-        be read or is longer than 30 s, ConfigError as `run`.
+        Both are greedy, and come as they are written; no guard looks at them. AudioError if the
+        utterance cannot be read or is longer than 30 s, ConfigError as `run`, and for language
+        models, which want all of a text.
         """
         options = replace(options or RecognizeOptions(), beam_size=1)
+        if options.fusion is not None:
+            raise ConfigError("what is streamed is decoded without language models: use `run`")
         samples = read_utterance(source, rate_hz)
         first = self.first.run(samples, _drafting(options), rate_hz=SAMPLE_RATE_HZ)
         return _DraftedRun(self, first, options, None).streamed(samples)
@@ -100,7 +104,7 @@ class _DraftedRun(Run):
     def __init__(
         self,
         recognizer: DraftedRecognizer,
-        first: Run,
+        first: WhisperRun,
         options: RecognizeOptions,
         on_progress: OnProgress | None,
     ) -> None:
@@ -118,10 +122,11 @@ class _DraftedRun(Run):
 
     def streamed(self, samples: Samples) -> Iterator[str]:
         """The transcript of an utterance [T], then the LLM's answer, as they are written."""
-        draft = join_text([segment.text for segment in self._first])
+        draft = ""
+        for piece in self._first.streamed():
+            draft += piece
+            yield piece
         self._choose(beam_size=1)
-        if draft:
-            yield draft
         if draft and self._answerer:
             yield "\n"
             yield from self._answerer.stream(samples, draft)

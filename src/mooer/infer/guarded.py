@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from mooer.audio.vad import VadOptions
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 SHORT_BEAM, LONG_BEAM = 5, 3  # in long inputs more gains nothing, and costs a tenth of the time
 TIMED_MAX_S = 12.0
 TIMED_WINDOW_S = 24.0
+_FIRST_TOKENS = 4  # of a text that is shown while it grows
 _SURE_OF_LANGUAGE = 0.5  # below it, more chunks are asked
 _CHUNKS_TO_ASK = 4
 _CIRCLES = frozenset(("loops", "echoes", "too_long"))  # what no list of hypotheses should hold
@@ -153,6 +154,22 @@ class GuardedDecoder:
         texts = [one.tokens for one in found]
         return found, lambda: self._engine.habits(encoded, texts, self._language)
 
+    def growing(self, chunk: Chunk, encoded: Encoded) -> Iterator[str]:
+        """The text of one chunk by greedy search: its first tokens, then all of it.
+
+        What is said to be no speech is left out, and a loop is cut; else no guard looks at it.
+        """
+        asked = replace(self._asked(chunk, prompted=True), beam_size=1, timestamps=False)
+        for most in (_FIRST_TOKENS, rules.max_tokens(chunk.duration_s)):
+            [said] = self._engine.decode([encoded], self._language, asked, most)
+            faults = _faults(said, chunk, asked)
+            if "over_silence" in faults:
+                return
+            yield rules.without_loop(said.text) if "loops" in faults else said.text
+            if len(said.tokens) < _FIRST_TOKENS:
+                return
+            asked = replace(asked, prefix=said.tokens)
+
     def _circles(self, one: Decoded, chunk: Chunk) -> bool:
         said = rules.Hypothesis(one.text, len(one.tokens), one.avg_logprob)
         found = rules.faults(said, rules.Heard(chunk.duration_s))
@@ -199,17 +216,10 @@ class GuardedDecoder:
         else:
             found = self._engine.hypotheses(encoded, self._language, asked, max_tokens=most)
             decoded = [_rescored(each, fusion) for each in found]
-        result = []
-        for chunk, code, said in zip(chunks, encoded, decoded, strict=True):
-            known = rules.Heard(
-                chunk.duration_s, chunk.speech_prob, f"{asked.hotwords} {asked.prompt}"
-            )
-            hypothesis = rules.Hypothesis(
-                said.text, len(said.tokens), said.avg_logprob, said.no_speech_prob
-            )
-            faults = rules.faults(hypothesis, known)
-            result.append(Heard(chunk, code, said, faults, temperature))
-        return result
+        return [
+            Heard(chunk, code, said, _faults(said, chunk, asked), temperature)
+            for chunk, code, said in zip(chunks, encoded, decoded, strict=True)
+        ]
 
     def _mended(self, first: Heard) -> Heard:
         """The best of further ways to decode a chunk: a full window, then by sampling."""
@@ -240,6 +250,14 @@ class GuardedDecoder:
                 continue  # attention to the words of another language does not run with time
             samples, tokens = one.chunk.samples, one.decoded.tokens
             one.words = words_heard(self._engine, encoded, samples, tokens, self._language)
+
+
+def _faults(said: Decoded, chunk: Chunk, asked: DecodeOptions) -> tuple[str, ...]:
+    known = rules.Heard(chunk.duration_s, chunk.speech_prob, f"{asked.hotwords} {asked.prompt}")
+    hypothesis = rules.Hypothesis(
+        said.text, len(said.tokens), said.avg_logprob, said.no_speech_prob
+    )
+    return rules.faults(hypothesis, known)
 
 
 def detect_language(engine: Whisper, chunks: Sequence[Chunk]) -> tuple[str, float]:

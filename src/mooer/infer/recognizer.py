@@ -22,6 +22,7 @@ from mooer.infer.guarded import (
 )
 from mooer.infer.longform import Chunk, batches, sentences
 from mooer.infer.run import Listener, OnProgress, Run
+from mooer.text import join_text
 from mooer.transcript import Segment
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Recognizer(Listener):
         *,
         rate_hz: int | None = None,
         on_progress: OnProgress | None = None,
-    ) -> Run:
+    ) -> WhisperRun:
         """Open an input; iterate the result for segments. AudioError if it cannot be read."""
         options = options or RecognizeOptions()
         if options.task == "asr_ast":
@@ -94,7 +95,7 @@ class Recognizer(Listener):
         wave = open_wave(source, rate_hz=rate_hz)
         if options.beam_size is None and options.fusion is None and is_long(wave.duration_s):
             options = replace(options, beam_size=LONG_BEAM)
-        return _WhisperRun(self, wave, source, options, on_progress)
+        return WhisperRun(self, wave, source, options, on_progress)
 
     def decode_by(
         self, engine: Whisper, options: RecognizeOptions, language: str
@@ -108,14 +109,42 @@ class Recognizer(Listener):
         return decoder.decode([chunk])[0].decoded.text
 
 
-class _WhisperRun(Run):
+class WhisperRun(Run):
     """One input on its way through Whisper."""
 
     _recognizer: Recognizer
 
     def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
+        """Each chunk with its sentences."""
         for heard in self._heard(batches(chunks, self._options.batch_size)):
             yield heard.chunk, self._to_segments(heard)
+
+    def streamed(self) -> Iterator[str]:
+        """The text in pieces, instead of segments: the first words before the others are known.
+
+        `GuardedDecoder.growing` says how it is decoded.
+        """
+        written, num_shown = "", 0
+        with self.wave:
+            for chunk in self.chunks():
+                before = written
+                for text in self._growing(chunk):
+                    written = join_text([before, text])
+                    if len(written) > num_shown:
+                        yield written[num_shown:]
+                        num_shown = len(written)
+
+    def _growing(self, chunk: Chunk) -> Iterator[str]:
+        """The text of a chunk as far as it is written."""
+        engine = self._recognizer.engine
+        encoded = engine.encode(chunk.samples)
+        if self.language == "und":
+            self.language, probability = engine.detect_language(encoded)[0]
+            self.language_probability = round(probability, 4)
+        decoder = GuardedDecoder(engine, self._options, self.language)
+        for text in decoder.growing(chunk, encoded):
+            whole = text.rstrip("\ufffd")  # a character may be cut between two tokens
+            yield self._in_script(whole, self.language)
 
     def _heard(self, batches: Iterator[list[Chunk]]) -> Iterator[Heard]:
         """What was said in each chunk, in order; batches are decoded abreast by the workers."""

@@ -99,7 +99,7 @@ class WhisperEar:
                 temperature=temperature,
                 prompt=prompt,
                 hotwords=hotwords,
-                prefix=prefix,
+                prefix=self._engine.tokens(prefix),
                 timestamps=last and not prefix and self._is_timed(encoded.duration_s),
             ),
             max_tokens=most_tokens,
