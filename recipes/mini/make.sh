@@ -19,12 +19,22 @@ python="${PYTHON:-.venv/bin/python}"
     --english "$SHARED/text/ljspeech_sentences.txt" --spoken "$SHARED/synth/train.jsonl" \
     --held-out "$SHARED/data/ljspeech.jsonl" --out $run/texts.jsonl
 
-# 2. Synthetic speech by blends of voices; without HOURS it is left out.
+# 2. Synthetic speech beside what is there: news and talk, and the English of pairs, by blends of
+# Kokoro's voices; single English sentences by Piper's voice; and with HOURS more of the Mandarin.
+speak() { # TEXTS OUT OPTION...
+    texts="$1" out="$2"
+    shift 2
+    "$mooer" data synth "$texts" --out "$out" --speed 0.8-1.3 --format opus --workers 2 "$@"
+    spoken="$spoken $out/manifest.jsonl"
+}
 spoken="$SHARED/synth/train.jsonl"
+grep '"id": "en-' $run/texts.jsonl > $run/pairs.jsonl
+grep '"id": "lj-' $run/texts.jsonl > $run/single.jsonl
+speak recipes/mini/pairs.jsonl $run/speech-news --voices 300 --languages zh
+speak $run/pairs.jsonl $run/speech-pairs --voices 300 --languages en --hours 2.8
+speak $run/single.jsonl $run/speech-single --speaker piper-joe --languages en --hours 3.2
 if [ "${HOURS:-0}" != 0 ]; then
-    "$mooer" data synth $run/texts.jsonl --out $run/speech --voices 300 --languages zh \
-        --hours "$HOURS" --speed 0.8-1.3 --format opus --workers 2
-    spoken="$spoken $run/speech/manifest.jsonl"
+    speak $run/texts.jsonl $run/speech --voices 300 --languages zh --hours "$HOURS"
 fi
 
 # 3. What the frozen encoder hears of it, clean and with another speed, noise and room.
