@@ -59,9 +59,9 @@ echo '{"id": "silence", "audio": "silence.wav", "duration": 0.4, "text": ""}' > 
     --pairs recipes/mini/pairs.jsonl --silence $run/silence/manifest.jsonl --out $run/tasks
 
 # 5. The adapter learns to spell, then LoRA to answer, then to translate what was misheard.
-"$mooer" train recipes/mini/align.yaml --out $run/align --resume
-"$mooer" train recipes/mini/tune.yaml --out $run/tune --resume
-"$mooer" train recipes/mini.yaml --out $run/translate --resume
+"$mooer" train recipes/mini/align.yaml --out $run/align --resume ${TRAIN:-}
+"$mooer" train recipes/mini/tune.yaml --out $run/tune --resume ${TRAIN:-}
+"$mooer" train recipes/mini.yaml --out $run/translate --resume ${TRAIN:-}
 
 # 6. A folder that runs without torch.
 "$mooer" models export $run/translate/last --to native --out $run/mini
