@@ -2,7 +2,8 @@
 # mooer-mini from texts to a folder for `mooer transcribe --model`. SHARED is a folder with text/
 # (sentence pairs and sentences), synth/ (speech that is there already) and data/ (recordings held
 # out). Every step goes on where it was interrupted: run it again. PYTHON is one in whose
-# environment `pip install '.[train,speak]'` was run.
+# environment `pip install '.[train,speak]'` was run. TRAIN may hold settings of the three trainings:
+# "--parallel.precision bf16 --model.llm.dtype bfloat16" where the processor has bfloat16 units.
 set -eu
 cd "$(dirname "$0")/../.."
 : "${SHARED:?the folder with text/, synth/ and data/}"
