@@ -1,5 +1,6 @@
 """Qwen2 as a graph of ONNX, beside transformers and peft."""
 
+import os
 from contextlib import closing
 
 import numpy as np
@@ -13,7 +14,7 @@ from mooer.engines.gguf_weights import GgufWeights
 from mooer.engines.llama_context import Row
 from mooer.engines.onnx_context import OnnxContext
 from mooer.engines.qwen_graph import in_blocks
-from mooer.engines.qwen_onnx import packed, write_onnx
+from mooer.engines.qwen_onnx import MAX_KEPT, packed, write_onnx
 from mooer.errors import DecodeError, ModelError, OutputError
 
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -126,10 +127,25 @@ def test_it_can_be_closed_between_two_steps(places, tmp_path):
 def test_a_graph_is_made_once(places, tmp_path, monkeypatch):
     monkeypatch.setenv("MOOER_HOME", str(tmp_path))
     path = packed(*places)
-    written = path.stat().st_mtime_ns
+    weights = path.with_suffix(".bin")
+    written = weights.stat().st_mtime_ns
     assert packed(*places) == path
-    assert (path.stat().st_mtime_ns, path.parent) == (written, tmp_path / "llm")
+    assert (weights.stat().st_mtime_ns, path.parent) == (written, tmp_path / "llm")
     assert packed(places[0], None) != path
+
+
+def test_graphs_that_were_not_used_for_long_are_removed(places, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOOER_HOME", str(tmp_path))
+    used = packed(places[0], None)
+    for number in range(MAX_KEPT):
+        for suffix in (".onnx", ".bin"):
+            other = used.with_name(f"{number}{suffix}")
+            other.touch()
+            os.utime(other, (number, number))
+    assert packed(places[0], None) == used
+    new = packed(*places)
+    kept = {path.stem for path in used.parent.glob("*.onnx")}
+    assert kept == {new.stem, used.stem, "2", "3"} == {p.stem for p in used.parent.glob("*.bin")}
 
 
 def test_where_nothing_can_be_kept_it_is_told(places, tmp_path, monkeypatch):

@@ -1,13 +1,14 @@
 """A GGUF of Qwen2, with LoRA of a folder merged in, as the graph that `OnnxContext` runs.
 
-Two files are written once, MOOER_HOME/llm/<hash>.onnx and .bin, and found again.
+Two files are written once, MOOER_HOME/llm/<hash>.onnx and .bin, and found again; of those of several
+models the last four in use are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
+MAX_KEPT = 4  # graphs in the folder
 _VERSION = "1"  # of the graph
 
 
@@ -41,7 +43,20 @@ def packed(llm: Path, lora: Path | None) -> Path:
     if not (path.is_file() and path.with_suffix(".bin").is_file()):
         logger.info("packing %s for this processor, once: %s", llm.name, path.with_suffix(".bin"))
         write_onnx(path, llm, lora)
+        _forget_old(path.parent)
+    with suppress(OSError):  # another user's, perhaps
+        path.touch()
     return path
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove graphs but those used last: one is half a gigabyte, and is made again when needed."""
+    graphs = sorted(folder.glob("*.onnx"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in graphs[MAX_KEPT:]:
+        logger.info("removing %s, which was not used for long", path)
+        for file in (path, path.with_suffix(".bin")):
+            with suppress(OSError):  # in use, on Windows
+                file.unlink(missing_ok=True)
 
 
 def write_onnx(path: Path, llm: Path, lora: Path | None, *, precision: Precision = "int8") -> None:
