@@ -1,3 +1,4 @@
+import errno
 import sys
 
 import pytest
@@ -25,6 +26,17 @@ def test_two_do_not_write_one_file(tmp_path):
         journal.add({"id": "a"})
     with Journal(path) as journal:
         assert list(journal.rows) == ["a"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_a_file_that_cannot_be_locked_is_told(tmp_path, monkeypatch, caplog):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with Journal(tmp_path / "j.jsonl") as journal:
+        journal.add({"id": "a"})
+    assert "cannot be locked (No locks available)" in caplog.text
 
 
 @pytest.mark.parametrize("cut", range(1, 20))

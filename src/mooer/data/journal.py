@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 from mooer.errors import ConfigError, OutputError
 from mooer.files import write_whole
+
+logger = logging.getLogger(__name__)
 
 
 def _id(row: dict[str, Any]) -> Any:
@@ -54,8 +57,12 @@ class Journal:
                 f"{self.path} is being written by another process: wait for its end, or name "
                 "another output"
             ) from None
-        except OSError:  # a file system without locks
-            pass
+        except OSError as error:  # a file system without locks
+            logger.warning(
+                "%s cannot be locked (%s): see that no second process writes it",
+                self.path,
+                error.strerror or error,
+            )
 
     def _read(self, data: bytes) -> None:
         whole = data[: data.rfind(b"\n") + 1]

@@ -1,7 +1,7 @@
 """A GGUF of Qwen2, with LoRA of a folder merged in, as the graph that `OnnxContext` runs.
 
-Two files are written once, MOOER_HOME/llm/<hash>.onnx and .bin, and found again; of those of several
-models the last four in use are kept.
+Two files are written once, MOOER_HOME/llm/<hash>.onnx and .bin, and found again; of those
+of several models the last four in use are kept.
 """
 
 from __future__ import annotations
