@@ -11,7 +11,7 @@ from tests.train.stand import recipe
 from mooer.config import from_mapping, read_yaml, to_mapping
 from mooer.errors import ConfigError
 from mooer.train.kinds import kind_of
-from mooer.train.recipe import Recipe, differences
+from mooer.train.recipe import DataPart, Recipe, Source, differences
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -83,6 +83,18 @@ def test_zero3_does_not_decode() -> None:
     sets = [{"name": "dev", "manifest": "x"}]
     message = refused({"parallel": {"strategy": "zero3"}, "validation": {"sets": sets}})
     assert "cannot decode" in message
+
+
+def test_a_missing_file_comes_with_what_makes_it(tmp_path: Path) -> None:
+    there = tmp_path / "a.jsonl"
+    there.touch()
+    data = DataPart((Source(str(there)), Source(str(tmp_path / "b.jsonl"))))
+    recipe(data=data).check_files()  # it is told when they are opened
+    whole = recipe(data=data, made_by="make.sh")
+    with pytest.raises(ConfigError, match=r"b\.jsonl is missing: run make\.sh"):
+        whole.check_files()
+    (tmp_path / "b.jsonl").touch()
+    whole.check_files()
 
 
 def test_what_may_change_when_a_run_goes_on() -> None:

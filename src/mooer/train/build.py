@@ -31,6 +31,7 @@ from mooer.train.validate import Portion, ScoredSet
 
 def build(recipe: Recipe) -> Parts:
     """Load and open everything. The lists are read first: a mistake in them is told at once."""
+    recipe.check_files()
     if recipe.data.tones is not None:
         make(recipe.data.tones, recipe.model.template)
     sources = [Lines(source.manifest) for source in recipe.data.train]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mooer.audio.augment import SpecAugment, WaveAugment
@@ -183,6 +184,7 @@ class Recipe:
     model: ModelConfig
     stages: tuple[Stage, ...]
     start: str | None = None  # a model written by `mooer train`, whose weights are gone on from
+    made_by: str = ""  # what makes the files that it reads: told where one is missing
     data: DataPart = DataPart()
     validation: Validation = Validation()
     checkpoints: Checkpoints = Checkpoints()
@@ -199,6 +201,15 @@ class Recipe:
     def num_steps(self) -> int:
         """Of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    def check_files(self) -> None:
+        """ConfigError if something that `made_by` makes is missing."""
+        files = [one.manifest for one in self.data.train]
+        files += [one.manifest for one in self.validation.sets]
+        files += [self.start] if self.start else []
+        missing = [file for file in files if not Path(file).exists()]
+        if self.made_by and missing:
+            raise ConfigError(f"{missing[0]} is missing: run {self.made_by}, which makes it")
 
 
 def _refuse(sentences: dict[str, bool]) -> None:
