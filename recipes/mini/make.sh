@@ -45,8 +45,9 @@ for language in zh en; do
     grep "\"language\": \"$language\"" $run/frames-dev/manifest.jsonl > $run/frames-dev/$language.jsonl
 done
 
-# 4. Drafts by Whisper's own decoder, of half of it.
-"$python" recipes/mini/drafts.py $spoken --every 2 --out $run/drafts.jsonl
+# 4. Drafts by Whisper's own decoder, of all the news and of a third of the whole.
+"$python" recipes/mini/drafts.py $run/speech-news/manifest.jsonl --out $run/drafts.jsonl
+"$python" recipes/mini/drafts.py $spoken --every 3 --out $run/drafts.jsonl
 "$python" - $run/silence.wav <<'END'
 import sys, wave
 
