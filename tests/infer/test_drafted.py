@@ -142,6 +142,20 @@ def test_where_nothing_is_to_be_made_of_it_the_draft_is_all(draft, options):
     assert list(recognizer.stream(CLIP, asked, rate_hz=16_000)) == [draft] * bool(draft)
 
 
+def test_another_language_is_streamed_with_whispers_own_translation():
+    recognizer, network = drafted(["guten abend", "good evening"], [], draft_alone=True)
+    asked = RecognizeOptions(language="de", task="ast")
+    pieces = list(recognizer.stream(CLIP, asked, rate_hz=16_000))
+    assert pieces == ["guten abend", "\n", "good evening"]
+    assert network.asked == []
+
+
+def test_silence_is_streamed_as_nothing():
+    recognizer, _ = drafted([], [], draft_alone=True)
+    asked = RecognizeOptions(task="asr_ast")
+    assert list(recognizer.stream(np.zeros(80_000, np.float32), asked, rate_hz=16_000)) == []
+
+
 def test_language_models_are_refused_where_a_text_is_streamed():
     recognizer, _ = drafted([], [])
     with pytest.raises(ConfigError, match="without language models"):

@@ -121,15 +121,26 @@ class _DraftedRun(Run):
             yield chunk, self._heard_again(chunk, list(segments))
 
     def streamed(self, samples: Samples) -> Iterator[str]:
-        """The transcript of an utterance [T], then the LLM's answer, as they are written."""
+        """The transcript of an utterance [T], then the LLM's answer, as they are written.
+
+        What the LLM does not know is Whisper's own translation, if one is wanted.
+        """
         draft = ""
         for piece in self._first.streamed():
             draft += piece
             yield piece
+        if not draft:
+            return
         self._choose(beam_size=1)
-        if draft and self._answerer:
+        if self._answerer:
             yield "\n"
             yield from self._answerer.stream(samples, draft)
+            return
+        whole = Chunk(samples, ((0, len(samples)),), 1.0)
+        said = Segment(0.0, whole.end_s, draft, self.language)
+        if translation := self._translated(whole, said).translation:
+            yield "\n"
+            yield translation
 
     def _choose(self, beam_size: int | None = None) -> None:
         """What the LLM is to do, by what was heard first."""
