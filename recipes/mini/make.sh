@@ -38,8 +38,9 @@ if [ "${HOURS:-0}" != 0 ]; then
     speak $run/texts.jsonl $run/speech --voices 300 --languages zh --hours "$HOURS"
 fi
 
-# 3. What the frozen encoder hears of it, clean and with another speed, noise and room.
-"$mooer" data encode $spoken --out $run/frames --variants 2
+# 3. What the frozen encoder hears of it: all with another speed, noise and room, a part clean too.
+"$mooer" data encode "$SHARED/synth/train.jsonl" --out $run/frames
+"$mooer" data encode $spoken --out $run/frames --variants 2 --no-clean
 "$mooer" data encode "$SHARED/synth/dev.jsonl" --out $run/frames-dev
 for language in zh en; do
     grep "\"language\": \"$language\"" $run/frames-dev/manifest.jsonl > $run/frames-dev/$language.jsonl

@@ -18,7 +18,7 @@ import argparse
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -90,17 +90,20 @@ class Shown:
 
 
 def chosen(
-    utterances: Iterable[Utterance], drafts: Mapping[str, str], draw: random.Random
+    utterances: Sequence[Utterance], drafts: Mapping[str, str], draw: random.Random
 ) -> Iterator[Shown]:
     """One variant of each utterance, in the order of the frames."""
     drafted = {name.removesuffix("-2") for name in drafts}
+    names = {utterance.id for utterance in utterances}
     noised = True
     for utterance in utterances:
         draft = drafts.get(utterance.id, "")
         if not draft:
-            if utterance.id.removesuffix("-2") in drafted:
+            bare = utterance.id.removesuffix("-2")
+            if bare in drafted:
                 continue  # it comes with its draft, in its other variant
-            if int(Path(utterance.audio).stem) % 2 != utterance.id.endswith("-2"):
+            is_changed = utterance.id != bare
+            if {bare, f"{bare}-2"} <= names and int(Path(utterance.audio).stem) % 2 != is_changed:
                 continue  # of a file either one variant or the other, so that neighbours stay
             if draw.random() < 0.3:
                 noised = draw.random() < NOISED

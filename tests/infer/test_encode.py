@@ -92,6 +92,21 @@ def test_variants_are_added_and_nothing_is_done_twice(weights, manifest, tmp_pat
         encode(utterances, out, options(weights, seed=1))
 
 
+def test_the_clean_variant_may_be_left_out(weights, manifest, tmp_path):
+    utterances = read_manifest(manifest)
+    encode(utterances, tmp_path / "whole", options(weights, variants=2))
+    encode(utterances[:1], tmp_path / "out", options(weights))
+    encode(utterances, tmp_path / "out", options(weights, variants=2, clean=False))
+    whole, some = (
+        {u.id: u.duration_s for u in read_manifest(tmp_path / name / "manifest.jsonl")}
+        for name in ("whole", "out")
+    )
+    assert list(some) == ["u0", "u0-2", "u1-2", "u2-2"]
+    assert some.items() < whole.items()
+    with pytest.raises(ConfigError, match="nothing"):
+        options(weights, clean=False)
+
+
 def test_what_is_stored_is_refused_where_it_does_not_fit(weights, manifest, tmp_path):
     encode(read_manifest(manifest), tmp_path / "out", options(weights))
     [first, *_] = read_manifest(tmp_path / "out" / "manifest.jsonl")

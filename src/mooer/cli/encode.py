@@ -21,6 +21,7 @@ def encode(
     variants: Annotated[
         int, typer.Option(min=1, help="Times each recording comes: once clean, then changed.")
     ] = 1,
+    clean: Annotated[bool, typer.Option(help="Of these variants the clean one too.")] = True,
     max_s: Annotated[float, typer.Option(help="Longer recordings are left out.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Of speed, noise and room.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
@@ -42,7 +43,7 @@ def encode(
         import torch
 
         torch.set_num_threads(threads)
-    options = EncodeOptions(encoder, layers, variants, seed=seed, max_s=max_s)
+    options = EncodeOptions(encoder, layers, variants, clean, seed=seed, max_s=max_s)
     utterances = [one for path in manifests for one in read_manifest(path)]
     with Tally("encoding") as tally:
         report = run(

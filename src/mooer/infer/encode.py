@@ -30,6 +30,7 @@ from mooer.files import write_whole
 logger = logging.getLogger(__name__)
 
 MANIFEST, SETTINGS = "manifest.jsonl", "encode.json"
+_PER_RUN = ("variants", "clean")  # options that may differ between runs into one folder
 CHANGED = WaveAugment(noise_prob=0.5, room_prob=0.3, gain_db=(-6.0, 6.0))
 _FRAMES = Budget(max_frames=4000)  # features that are encoded at once
 
@@ -43,6 +44,7 @@ class EncodeOptions:
     encoder: str = "store:whisper-base"  # weights
     layers: int = 6  # of the encoder that are below what will learn
     variants: int = 1
+    clean: bool = True  # the first variant too: recordings as they are
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)  # of all variants but the first
     seed: int = 0
     max_s: float = 20.0  # longer ones are left out
@@ -51,6 +53,8 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         if min(self.variants, self.per_file, self.layers) < 1:
             raise ConfigError(f"variants, per_file and layers must be at least 1, got {self}")
+        if self.variants == 1 and not self.clean:
+            raise ConfigError("without the clean variant there is nothing: ask for variants of 2")
 
 
 @dataclass
@@ -76,7 +80,7 @@ def encode(
     """
     began_s = time.perf_counter()
     encoder = _encoder(options)
-    settings = {k: v for k, v in asdict(options).items() if k != "variants"}
+    settings = {k: v for k, v in asdict(options).items() if k not in _PER_RUN}
     agree_on_settings(out / SETTINGS, settings)
     wanted = list(examples(utterances, options))
     report = EncodeReport()
@@ -125,7 +129,7 @@ def _encoder(options: EncodeOptions) -> Any:
 
 def examples(utterances: Sequence[Utterance], options: EncodeOptions) -> Iterator[Example]:
     """All recordings as they are, then all in another way, and so on."""
-    for variant in range(options.variants):
+    for variant in range(0 if options.clean else 1, options.variants):
         for utterance in utterances:
             if utterance.duration_s is None or utterance.duration_s > options.max_s:
                 continue
