@@ -67,6 +67,12 @@ def test_sentences_end_at_punctuation_but_not_at_abbreviations():
     assert found == ["Dr. Smith came in at noon today.", "He sat down and spoke."]
 
 
+def test_a_number_is_not_cut_at_its_point():
+    found = [TimedWord(t, i, i + 1, 0.9) for i, t in enumerate(["超过", "1.", "5", "倍。", "是"])]
+    assert texts(found) == ["超过1.5倍。", "是"]
+    assert texts(words("It was 1999. 5 of us left.")) == ["It was 1999.", "5 of us left."]
+
+
 def test_sentences_end_at_a_pause():
     assert texts(words("one two three four five six", pauses={3})) == [
         "one two three",

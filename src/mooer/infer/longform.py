@@ -115,6 +115,7 @@ def groups(windows: Sequence[float]) -> Iterator[tuple[float, list[int]]]:
 
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』）)]*$")
 _CLAUSE_END = re.compile(r"[,;:，；：、—][\"'”’」』）)]*$")
+_IN_NUMBER = re.compile(r"\d[.,:]\d")  # a mark with no space behind it
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:(?:mr|mrs|ms|dr|st|vs|etc|no)|[a-z])\.$", re.IGNORECASE)
 
 
@@ -125,6 +126,8 @@ def sentences(words: Sequence[TimedWord]) -> Iterator[list[TimedWord]]:
         held.append(word)
         if i + 1 == len(words):
             break
+        if _IN_NUMBER.fullmatch(word.text[-2:] + words[i + 1].text[:1]):
+            continue
         text = word.text.rstrip()
         pause_s = words[i + 1].start_s - word.end_s
         length_s = word.end_s - held[0].start_s
