@@ -8,8 +8,8 @@ A draft is what Whisper's own decoder wrote of the same sound (`drafts.py`), or,
 text itself with some characters put in the place of others that sound like them, for that is how
 Whisper errs. The rest has none, so that the model also answers from sound alone.
 
-Pairs of sentences that nobody has spoken (`text_*.jsonl`) come with an invented draft beside a
-moment of silence: what they teach, to translate what was misheard, needs no sound.
+Pairs of sentences (`text_*.jsonl`) come with a draft beside a moment of silence too: what they
+teach, to translate what was misheard, needs no sound.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
     (silence,) = read_manifest(args.silence)
     pairs = [json.loads(line) for line in args.pairs.read_text("utf-8").splitlines()]
     COUNTS.update("".join(pair["zh"] for pair in pairs))
-    for task, utterance in written(pairs, silence, draw):
+    for task, utterance in written(pairs, silence, drafts, draw):
         tasks[f"text_{task}"].append(utterance)
         counts[f"written {task}"] += 1
     args.out.mkdir(parents=True, exist_ok=True)
@@ -114,15 +114,24 @@ def chosen(
 
 
 def written(
-    pairs: Iterable[Mapping[str, str]], silence: Utterance, draw: random.Random
+    pairs: Iterable[Mapping[str, str]],
+    silence: Utterance,
+    drafts: Mapping[str, str],
+    draw: random.Random,
 ) -> Iterator[tuple[str, Utterance]]:
-    """Tasks of text alone: each Mandarin sentence misheard twice, one in six translated back."""
+    """Tasks of text alone: each Mandarin sentence misheard twice, one in six translated back.
+
+    Once by Whisper, if it was spoken, else by homophones.
+    """
     for number, pair in enumerate(pairs):
         zh, en = pair["zh"], pair["en"]
         for variant in range(2):
             both = zh.endswith(_ENDS) and draw.random() < 0.3  # a transcript has its marks
             task = "asr_ast" if both else "ast"
-            prompt = with_draft("mini", task, misheard(zh, draw, 0.25))
+            draft = misheard(zh, draw, 0.25)
+            if variant == 0:
+                draft = drafts.get(f"pairs-{number + 1:06}-zh-2") or draft
+            prompt = with_draft("mini", task, draft)
             name = f"pair-{number:05}-{variant}"
             yield task, replace(silence, id=name, text=zh, translation=en, prompt=prompt)
         if number % 6 == 0 and zh.endswith(_ENDS):
