@@ -74,6 +74,9 @@ class LoudWhisper:
             found.append(Decoded(" ".join([WORDS[chunk.output]] * num), tokens, -0.2, 0.0))
         return found
 
+    def tokens(self, text):
+        return tuple(text.encode())
+
     def align(self, chunk, tokens, language):
         step = chunk.duration_s / len(tokens)
         return [
