@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pypinyin import Style, lazy_pinyin
 from pypinyin.phrases_dict import phrases_dict
@@ -36,6 +37,7 @@ SHARES = {"asr": 0.4, "ast": 0.3, "asr_ast": 0.3}  # of utterances with a transl
 NOISED = 0.55  # of Mandarin without a draft of Whisper's: how much is shown with an invented one
 MAX_RATE = 0.35  # of characters that an invented draft has wrong
 MAX_JOINED_S = 14.0
+LEAST_WRITTEN = 8  # characters of a sentence that is shown without its sound
 _ENDS = ("。", "！", "？")
 COUNTS: Counter[str] = Counter()  # of characters in the texts
 FRAME_SAMPLES = 320  # of the encoder
@@ -48,7 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=Path, required=True, help="of `mooer data encode`")
     parser.add_argument("--drafts", type=Path, required=True)
-    parser.add_argument("--pairs", type=Path, required=True, help="JSON lines with zh and en")
+    parser.add_argument(
+        "--pairs", type=Path, required=True, help="JSON lines with zh and en, for text_*.jsonl"
+    )
+    parser.add_argument("--everyday", type=Path, help="others, for everyday_*.jsonl")
     parser.add_argument("--silence", type=Path, required=True, help="one row of stored frames")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -70,11 +75,13 @@ def main() -> None:
         tasks[task].append(replace(utterance, prompt=prompt))
         counts[f"{utterance.language} {task} {'with' if shown.draft else 'without'} draft"] += 1
     (silence,) = read_manifest(args.silence)
-    pairs = [json.loads(line) for line in args.pairs.read_text("utf-8").splitlines()]
-    COUNTS.update("".join(pair["zh"] for pair in pairs))
-    for task, utterance in written(pairs, silence, drafts, draw):
-        tasks[f"text_{task}"].append(utterance)
-        counts[f"written {task}"] += 1
+    for kind, path in (("text", args.pairs), ("everyday", args.everyday)):
+        lines = path.read_text("utf-8").splitlines() if path else []
+        pairs = [pair for pair in map(json.loads, lines) if len(pair["zh"]) >= LEAST_WRITTEN]
+        COUNTS.update("".join(pair["zh"] for pair in pairs))
+        for task, utterance in written(pairs, silence, drafts, draw):
+            tasks[f"{kind}_{task}"].append(utterance)
+            counts[f"{kind} {task}"] += 1
     args.out.mkdir(parents=True, exist_ok=True)
     for task, found in tasks.items():
         write_manifest(args.out / f"{task}.jsonl", found)
@@ -114,7 +121,7 @@ def chosen(
 
 
 def written(
-    pairs: Iterable[Mapping[str, str]],
+    pairs: Iterable[Mapping[str, Any]],
     silence: Utterance,
     drafts: Mapping[str, str],
     draw: random.Random,
@@ -125,12 +132,14 @@ def written(
     """
     for number, pair in enumerate(pairs):
         zh, en = pair["zh"], pair["en"]
+        en = en if isinstance(en, str) else draw.choice(en)
+        spoken = pair.get("id", f"pairs-{number + 1:06}")
         for variant in range(2):
             both = zh.endswith(_ENDS) and draw.random() < 0.3  # a transcript has its marks
             task = "asr_ast" if both else "ast"
             draft = misheard(zh, draw, 0.25)
             if variant == 0:
-                draft = drafts.get(f"pairs-{number + 1:06}-zh-2") or draft
+                draft = drafts.get(f"{spoken}-zh-2") or draft
             prompt = with_draft("mini", task, draft)
             name = f"pair-{number:05}-{variant}"
             yield task, replace(silence, id=name, text=zh, translation=en, prompt=prompt)

@@ -12,6 +12,7 @@ from tests.data.sets import utterances
 
 from mooer.data.batching import Batches, Budget, cut
 from mooer.data.stages import Example, Keep, Limits, Mix, Rows, Share, Shuffle, Speeds
+from mooer.data.supervision import Utterance
 from mooer.errors import ConfigError, ManifestError
 
 
@@ -151,6 +152,16 @@ def test_batches_keep_to_their_budget(lengths, max_frames, max_utterances, max_p
         assert padded <= max_frames
         assert len(group) <= max_utterances
         assert padded - total <= max_padding * padded + 1e-6
+
+
+def test_what_is_as_long_goes_by_what_is_written():
+    silent = [
+        Utterance(f"u{i}", "silence.wav", duration_s=0.4, translation="long" * (i % 2))
+        for i in range(8)
+    ]
+    batches = Batches(Rows(silent, epochs=1), frames, Budget(max_utterances=4))
+    groups = [{len(x.utterance.translation) for x in batch} for batch, _ in batches.stream()]
+    assert sorted(groups, key=min) == [{0}, {4}]
 
 
 def test_sorting_in_pools_leaves_little_padding():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from tests.train.stand import StandIn, collate, utterance
 
 from mooer.errors import ConfigError
 from mooer.train.parallel import (
     Launch,
+    accelerator_for,
     check_launch,
     deepspeed_config,
     fsdp_options,
@@ -96,3 +98,16 @@ def test_recomputing_changes_no_gradient_and_no_name() -> None:
     assert names == [name for name, _ in plain.named_parameters()]
     for one, other in zip(plain.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=0)
+
+
+def test_bf16_on_a_processor_without_it_is_warned_of(monkeypatch, caplog) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setattr("mooer.train.parallel._multiplies_bf16", lambda: False)
+    accelerator_for(Parallel(device="cpu", precision="bf16"), [])
+    AcceleratorState._reset_state(reset_partial_state=True)
+    [record] = caplog.records
+    assert "no instructions for bfloat16" in record.message
+    monkeypatch.setattr("mooer.train.parallel._multiplies_bf16", lambda: True)
+    accelerator_for(Parallel(device="cpu", precision="bf16"), [])
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert len(caplog.records) == 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mooer.data.stages import Example, Stage, State, blocks
+from mooer.data.supervision import Utterance
 from mooer.errors import ConfigError, ManifestError
 
 SAMPLE_RATE_HZ = 16_000
@@ -48,7 +49,8 @@ class Batches:
     def stream(self, state: State | None = None) -> Iterator[tuple[tuple[Example, ...], State]]:
         """Batches without their sound. ManifestError for an utterance above the whole budget."""
         for block in blocks(self.upstream, self.pool, state):
-            groups = cut([self._num_frames(e) for e in block.items], self.budget)
+            frames = [self._num_frames(e) for e in block.items]
+            groups = cut(frames, self.budget, [_num_bytes(e.utterance) for e in block.items])
             order = np.random.default_rng([self.seed, block.number]).permutation(len(groups))
             for i in range(block.position, len(order)):
                 yield tuple(block.items[j] for j in groups[order[i]]), block.after(i + 1)
@@ -63,15 +65,22 @@ class Batches:
         return frames
 
 
-def cut(frames: Sequence[int], budget: Budget) -> list[list[int]]:
-    """Indices of `frames` in groups under the budget, by length; equal lengths keep their order.
+def _num_bytes(utterance: Utterance) -> int:
+    """Of what is written before and after the sound; tokens have like numbers of bytes."""
+    shown = (utterance.prompt, utterance.text, utterance.translation, utterance.answer)
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in shown if text)
+
+
+def cut(frames: Sequence[int], budget: Budget, ties: Sequence[int] = ()) -> list[list[int]]:
+    """Indices of `frames` in groups under the budget, by length; equal lengths by `ties`.
 
     >>> cut([5, 100, 5, 100, 5], Budget(max_frames=200))
     [[0, 2, 4], [1, 3]]
     """
     groups: list[list[int]] = []
     total = 0
-    for index in sorted(range(len(frames)), key=lambda i: (frames[i], i)):
+    ties = ties or [0] * len(frames)
+    for index in sorted(range(len(frames)), key=lambda i: (frames[i], ties[i], i)):
         longest = frames[index]
         if groups and _fits(len(groups[-1]) + 1, total + longest, longest, budget):
             groups[-1].append(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from mooer.errors import ConfigError, MissingExtra
 from mooer.train.recipe import Parallel, Stage
+
+logger = logging.getLogger(__name__)
 
 _MIXED = {"float32": "no", "bf16": "bf16"}
 
@@ -64,11 +67,21 @@ def accelerator_for(parallel: Parallel, block_names: Iterable[str]) -> Accelerat
     fsdp = None
     if parallel.strategy == "fsdp":
         fsdp = FullyShardedDataParallelPlugin(**fsdp_options(parallel, block_names))
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=parallel.device == "cpu",
         mixed_precision=_MIXED[parallel.precision],
         fsdp_plugin=fsdp,
     )
+    if parallel.precision == "bf16" and accelerator.device.type == "cpu" and not _multiplies_bf16():
+        logger.warning(
+            "this processor has no instructions for bfloat16, in which a step may take a hundred "
+            "times as long: leave parallel.precision and model.llm.dtype at float32"
+        )
+    return accelerator
+
+
+def _multiplies_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def prepare(
