@@ -7,8 +7,8 @@
 --model is a name of the catalog or a folder. Both models have their defaults, the same threads and
 the same recordings in one run. A difference is the model's less whisper-base's, with the 95 %
 interval of a paired bootstrap over clips: below zero throughout, the model is better. Qwen is the
-LLM that translates for whisper-base. Some clips of AISHELL came with an English translation; that
-of others, on which nothing was chosen, was written by a large language model from the transcript
+LLM that translates for whisper-base. Some clips of AISHELL came with an English translation; those
+of others and of MagicData's telephone talk were written by a large language model from transcripts
 (mini_translations.jsonl). faster-whisper is no dependency: where it is not installed (pip install
 faster-whisper), `speed` leaves it out.
 """
@@ -76,6 +76,10 @@ def main() -> None:
     parser.add_argument(
         "--beams", type=int, nargs="*", default=[], help="of `ast`, `speed`: also with so many"
     )
+    parser.add_argument(
+        "--sets", nargs="*", help="of `ast`: those alone whose names hold one of these"
+    )
+    parser.add_argument("--systems", nargs="*", help="of `ast`, likewise")
     parser.add_argument("--engine", help="of the model's LLM, say llama: see --part of transcribe")
     parser.add_argument("--plot", type=Path, help="the PNG that `noise` writes")
     args = parser.parse_args()
@@ -168,7 +172,8 @@ def ast(args: Args) -> None:
     synthetic = f"`{SYNTHETIC}` (synthetic speech)"
     sets = {
         "real clips": real,
-        "more real clips": list(translated_here(rows_of(args, "zh", *REAL["zh"]))),
+        "more real clips": list(translated_here(rows_of(args, "zh", "data/aishell"))),
+        "telephone talk": list(translated_here(rows_of(args, "zh", "data/magicdata_cs"))),
         synthetic: rows_of(args, "zh", SYNTHETIC),
     }
     header = ["set", "clips", "system", "BLEU", "BLEU, 95 %", "chrF"]
@@ -191,7 +196,8 @@ def translated_here(rows: Iterable[Row]) -> Iterator[Row]:
 def translation_lines(
     args: Args, sets: dict[str, list[Row]], systems: Systems, target: str
 ) -> Iterator[list[Any]]:
-    for title, every in sets.items():
+    systems = chosen(systems, args.systems)
+    for title, every in chosen(sets, args.sets).items():
         rows = every[: args.limit]
         found = [row["translation"] for row in rows]
         references = [[one] if isinstance(one, str) else one for one in found]
@@ -201,6 +207,11 @@ def translation_lines(
             low, high = bleu_interval(said, references, target) or (0.0, 100.0)
             spread = f"{low:.1f} … {high:.1f}"
             yield [title, len(rows), name, f"{scores[0]:.1f}", spread, f"{scores[1]:.1f}"]
+
+
+def chosen(things: dict[str, T], names: Sequence[str] | None) -> dict[str, T]:
+    """All, or those whose names hold one of `names`."""
+    return {k: v for k, v in things.items() if names is None or any(n in k for n in names)}
 
 
 def through_qwen(args: Args, to: str) -> Systems:

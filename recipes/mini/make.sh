@@ -32,6 +32,7 @@ spoken="$SHARED/synth/train.jsonl"
 grep '"id": "en-' $run/texts.jsonl > $run/pairs.jsonl
 grep '"id": "lj-' $run/texts.jsonl > $run/single.jsonl
 speak recipes/mini/pairs.jsonl $run/speech-news --voices 300 --languages zh
+speak recipes/mini/talk.jsonl $run/speech-talk --voices 300 --languages zh
 speak $run/pairs.jsonl $run/speech-pairs --voices 300 --languages en --hours 2.8
 speak $run/single.jsonl $run/speech-single --speaker piper-joe --languages en --hours 3.2
 if [ "${HOURS:-0}" != 0 ]; then
@@ -46,8 +47,9 @@ for language in zh en; do
     grep "\"language\": \"$language\"" $run/frames-dev/manifest.jsonl > $run/frames-dev/$language.jsonl
 done
 
-# 4. Drafts by Whisper's own decoder, of all the news and of a third of the whole.
-"$python" recipes/mini/drafts.py $run/speech-news/manifest.jsonl --out $run/drafts.jsonl
+# 4. Drafts by Whisper's own decoder, of all news and talk, and of a third of the whole.
+"$python" recipes/mini/drafts.py $run/speech-news/manifest.jsonl $run/speech-talk/manifest.jsonl \
+    --out $run/drafts.jsonl
 "$python" recipes/mini/drafts.py $spoken --every 3 --out $run/drafts.jsonl
 "$python" - $run/silence.wav <<'END'
 import sys, wave
@@ -59,7 +61,8 @@ END
 echo '{"id": "silence", "audio": "silence.wav", "duration": 0.4, "text": ""}' > $run/silence.jsonl
 "$mooer" data encode $run/silence.jsonl --out $run/silence
 "$python" recipes/mini/tasks.py --frames $run/frames/manifest.jsonl --drafts $run/drafts.jsonl \
-    --pairs recipes/mini/pairs.jsonl --silence $run/silence/manifest.jsonl --out $run/tasks
+    --pairs recipes/mini/pairs.jsonl recipes/mini/talk.jsonl "$SHARED/text/tatoeba_train.jsonl" \
+    --silence $run/silence/manifest.jsonl --out $run/tasks
 
 # 5. The adapter learns to spell, then LoRA to answer, then to translate what was misheard.
 "$mooer" train recipes/mini/align.yaml --out $run/align --resume ${TRAIN:-}

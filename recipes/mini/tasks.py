@@ -1,15 +1,15 @@
 """What mooer-mini's LoRA learns from: one manifest a task, some utterances shown with a draft.
 
     python recipes/mini/tasks.py --frames runs/mini/frames/manifest.jsonl \
-        --drafts runs/mini/drafts.jsonl --pairs recipes/mini/pairs.jsonl \
+        --drafts runs/mini/drafts.jsonl --pairs recipes/mini/pairs.jsonl recipes/mini/talk.jsonl \
         --silence runs/mini/silence/manifest.jsonl --out runs/mini/tasks
 
 A draft is what Whisper's own decoder wrote of the same sound (`drafts.py`), or, of Mandarin, the
 text itself with some characters put in the place of others that sound like them, for that is how
 Whisper errs. The rest has none, so that the model also answers from sound alone.
 
-Pairs of sentences (`text_*.jsonl`) come with a draft beside a moment of silence too: what they
-teach, to translate what was misheard, needs no sound.
+Pairs of sentences come with a draft beside a moment of silence too, in manifests named after their
+file: what they teach, to translate what was misheard, needs no sound.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ def main() -> None:
     parser.add_argument("--frames", type=Path, required=True, help="of `mooer data encode`")
     parser.add_argument("--drafts", type=Path, required=True)
     parser.add_argument(
-        "--pairs", type=Path, required=True, help="JSON lines with zh and en, for text_*.jsonl"
+        "--pairs", type=Path, nargs="+", required=True, help="JSON lines with zh and en"
     )
-    parser.add_argument("--everyday", type=Path, help="others, for everyday_*.jsonl")
     parser.add_argument("--silence", type=Path, required=True, help="one row of stored frames")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -75,13 +74,12 @@ def main() -> None:
         tasks[task].append(replace(utterance, prompt=prompt))
         counts[f"{utterance.language} {task} {'with' if shown.draft else 'without'} draft"] += 1
     (silence,) = read_manifest(args.silence)
-    for kind, path in (("text", args.pairs), ("everyday", args.everyday)):
-        lines = path.read_text("utf-8").splitlines() if path else []
-        pairs = [pair for pair in map(json.loads, lines) if len(pair["zh"]) >= LEAST_WRITTEN]
+    for path in args.pairs:
+        pairs = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         COUNTS.update("".join(pair["zh"] for pair in pairs))
-        for task, utterance in written(pairs, silence, drafts, draw):
-            tasks[f"{kind}_{task}"].append(utterance)
-            counts[f"{kind} {task}"] += 1
+        for task, utterance in written(path.stem, pairs, silence, drafts, draw):
+            tasks[f"{path.stem}_{task}"].append(utterance)
+            counts[f"{path.stem} {task}"] += 1
     args.out.mkdir(parents=True, exist_ok=True)
     for task, found in tasks.items():
         write_manifest(args.out / f"{task}.jsonl", found)
@@ -121,6 +119,7 @@ def chosen(
 
 
 def written(
+    name: str,
     pairs: Iterable[Mapping[str, Any]],
     silence: Utterance,
     drafts: Mapping[str, str],
@@ -128,12 +127,15 @@ def written(
 ) -> Iterator[tuple[str, Utterance]]:
     """Tasks of text alone: each Mandarin sentence misheard twice, one in six translated back.
 
-    Once by Whisper, if it was spoken, else by homophones.
+    Once by Whisper, if it was spoken, else by homophones. `name` is that of the file, by which
+    `mooer data synth` names what it speaks.
     """
-    for number, pair in enumerate(pairs):
+    for number, pair in enumerate(pairs, 1):
         zh, en = pair["zh"], pair["en"]
+        if len(zh) < LEAST_WRITTEN:
+            continue
         en = en if isinstance(en, str) else draw.choice(en)
-        spoken = pair.get("id", f"pairs-{number + 1:06}")
+        spoken = pair.get("id", f"{name}-{number:06}")
         for variant in range(2):
             both = zh.endswith(_ENDS) and draw.random() < 0.3  # a transcript has its marks
             task = "asr_ast" if both else "ast"
@@ -141,11 +143,11 @@ def written(
             if variant == 0:
                 draft = drafts.get(f"{spoken}-zh-2") or draft
             prompt = with_draft("mini", task, draft)
-            name = f"pair-{number:05}-{variant}"
-            yield task, replace(silence, id=name, text=zh, translation=en, prompt=prompt)
-        if number % 6 == 0 and zh.endswith(_ENDS):
+            shown = replace(silence, id=f"{spoken}-{task}-{variant}", prompt=prompt)
+            yield task, replace(shown, text=zh, translation=en)
+        if number % 6 == 1 and zh.endswith(_ENDS):
             prompt = with_draft("mini", "ast_zh", en)
-            back = replace(silence, id=f"pair-{number:05}-en", language="en", prompt=prompt)
+            back = replace(silence, id=f"{spoken}-en", language="en", prompt=prompt)
             yield "ast_zh", replace(back, text=en, translation=zh)
 
 

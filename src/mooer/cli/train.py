@@ -51,13 +51,11 @@ def train(
     if resume and restart:
         raise ConfigError("--resume goes on with a run and --restart forgets it: choose one")
     from mooer.config import override, read_yaml
-    from mooer.memory import keep_freed_memory
     from mooer.train.kinds import kind_of
     from mooer.train.parallel import launch_from
     from mooer.train.run import Run
 
     _quiet_transformers()
-    keep_freed_memory()
     kind = kind_of(recipe)
     chosen = override(read_yaml(kind.recipe, recipe), settings)
     folder = out or Path("runs") / recipe.stem
