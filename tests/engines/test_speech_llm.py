@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.export.native import GATED, save_native
+from tests.processor import HAS_VNNI
 
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.decoding.generation import SearchOptions
@@ -196,7 +197,7 @@ def test_rounded_to_int8_it_hears_nearly_the_same(folder, model):
     with opened(folder, compute_type="int8") as quick:
         for one, other in zip(quick.encode(sounds()), model.encode(sounds()), strict=True):
             away = np.linalg.norm(one - other) / np.linalg.norm(other)
-            assert 0 < away < 0.1
+            assert 0 < away < (0.1 if HAS_VNNI else 0.25)
 
 
 def test_windows_of_a_fixed_length(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.models.test_encoder_whisper import SIZES, random_model, write_ct2
+from tests.processor import HAS_VNNI
 
 from mooer.audio.wave import read_wave
 from mooer.engines.whisper_encoder import WhisperEncoder
@@ -140,7 +141,7 @@ def test_whisper_base_with_two_layers_more(examples, tmp_path):
     one = exact.frontend(read_wave(examples / "en.flac")[: 16_000 * 4])
     expected = heard(ours, one)
     [found] = exact.encode([one])
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-3)
     [quick] = opened(folder, tmp_path / "own.safetensors", compute_type="int8").encode([one])
     error = np.linalg.norm(quick - expected) / np.linalg.norm(expected)
-    assert error < 0.1
+    assert error < (0.1 if HAS_VNNI else 0.25)

@@ -3,8 +3,10 @@ import pytest
 
 from mooer.audio.resample import Resampler
 from mooer.errors import ConfigError, DecodeError, ModelError
+from mooer.evaluate.metrics import compare
 from mooer.speak import Voice
 from mooer.speak.kokoro import Kokoro
+from tests.processor import HAS_VNNI
 
 SENTENCES = {
     "zh": ("jf_nezumi", "今天天气很好，我们一起去公园散步吧。"),
@@ -31,7 +33,10 @@ def test_what_it_says_is_recognised(kokoro, model, language):
     samples = kokoro.speak(text, language, Voice.parse(voice))
     assert samples.dtype == np.float32
     heard = model.transcribe(samples, rate_hz=kokoro.rate_hz, language=language).text
-    assert heard.rstrip(".。") == text.rstrip(".。")
+    if HAS_VNNI:
+        assert heard.rstrip(".。") == text.rstrip(".。")
+    else:
+        assert compare("cer", text, heard, language)[0].rate < 0.1
 
 
 @pytest.mark.real

@@ -10,6 +10,7 @@ from mooer.errors import ConfigError, DecodeError, ModelError
 from mooer.speak import Voice
 from mooer.speak.kokoro import Kokoro
 from mooer.speak.piper import Piper
+from tests.processor import HAS_VNNI
 from tests.speak.tiny_networks import write_kokoro, write_piper
 
 pytest.importorskip("espeakng_loader")
@@ -116,15 +117,20 @@ def test_folders_that_are_no_voices(tmp_path):
 
 
 def starts_off_s(text, stretches, heard):
-    """How far each word begins from where a recogniser heard it; the words must be those heard."""
-    off_s, place = [], 0
+    """How far each word begins from where a recogniser heard it; the words must be those heard.
+
+    One may be misheard where 8-bit sums are not exact.
+    """
+    off_s, place, wrong = [], 0, 0
     for segment in heard.segments:
         for word in segment.words:
             bare = word.text.strip(" ,.，。")
-            place = text.index(bare, place)
+            wrong += bare not in text[place:]
+            place = max(place, text.find(bare, place))
             [own] = [one for one in stretches if one.start <= place < one.end]
             off_s.append(abs(own.start_s - word.start_s))
             place += len(bare)
+    assert wrong <= (not HAS_VNNI)
     assert text[place:].strip(" .。") == ""
     return off_s
 
