@@ -61,7 +61,8 @@ END
 echo '{"id": "silence", "audio": "silence.wav", "duration": 0.4, "text": ""}' > $run/silence.jsonl
 "$mooer" data encode $run/silence.jsonl --out $run/silence
 "$python" recipes/mini/tasks.py --frames $run/frames/manifest.jsonl --drafts $run/drafts.jsonl \
-    --pairs recipes/mini/pairs.jsonl recipes/mini/talk.jsonl "$SHARED/text/tatoeba_train.jsonl" \
+    --pairs recipes/mini/pairs.jsonl recipes/mini/talk.jsonl recipes/mini/orders.jsonl \
+    "$SHARED/text/tatoeba_train.jsonl" \
     --silence $run/silence/manifest.jsonl --out $run/tasks
 
 # 5. The adapter learns to spell, then LoRA to answer, then to translate what was misheard.

@@ -127,7 +127,8 @@ def written(
 ) -> Iterator[tuple[str, Utterance]]:
     """Tasks of text alone: each Mandarin sentence misheard twice, one in six translated back.
 
-    Once by Whisper, if it was spoken, else by homophones. `name` is that of the file, by which
+    Misheard once by Whisper, if it was spoken, else by homophones. Orders are all translated back:
+    an LLM that is seldom shown them as sentences obeys them. `name` is that of the file, by which
     `mooer data synth` names what it speaks.
     """
     for number, pair in enumerate(pairs, 1):
@@ -145,7 +146,8 @@ def written(
             prompt = with_draft("mini", task, draft)
             shown = replace(silence, id=f"{spoken}-{task}-{variant}", prompt=prompt)
             yield task, replace(shown, text=zh, translation=en)
-        if number % 6 == 1 and zh.endswith(_ENDS):
+        is_back = number % 6 == 1 or pair.get("field") == "orders"
+        if is_back and zh.endswith(_ENDS):
             prompt = with_draft("mini", "ast_zh", en)
             back = replace(silence, id=f"{spoken}-en", language="en", prompt=prompt)
             yield "ast_zh", replace(back, text=en, translation=zh)
