@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.processor import HAS_VNNI
 
 from mooer.audio.wave import read_wave
 from mooer.engines.smart_turn import SmartTurn, turn_features
@@ -56,7 +55,7 @@ def test_a_folder_without_the_model_is_named(tmp_path):
 def test_probabilities_are_those_of_the_reference(golden, smart_turn, examples, name):
     samples = read_wave(str(examples / "en.flac"))[: round(ENDS_S[name] * 16_000)]
     wanted = golden[f"{name}_probability"].item()
-    assert smart_turn.complete(samples) == pytest.approx(wanted, abs=0.02 if HAS_VNNI else 0.15)
+    assert smart_turn.complete(samples) == pytest.approx(wanted, abs=0.02)
 
 
 @pytest.mark.real

@@ -26,7 +26,7 @@ class SmartTurn:
 
     def __init__(self, folder: Path, *, num_threads: int = 1) -> None:
         path = next(iter(sorted(folder.glob("*.onnx"))), folder / "smart-turn.onnx")
-        self._session = open_session(path, num_threads=num_threads)
+        self._session = open_session(path, num_threads=num_threads, has_full_bytes=True)
 
     def complete(self, samples: Floats) -> float:
         """Probability that the turn in samples [T] at 16 kHz is over, of which the end counts.
