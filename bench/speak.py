@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--zh", type=Path, help="sentences, as `mooer data synth` reads them")
     parser.add_argument("--en", type=Path)
     parser.add_argument("--speakers", nargs="+", default=["kokoro-82m", "piper-joe", "espeak"])
+    parser.add_argument("--voices", nargs="+", help="of `voices`, instead of all")
     parser.add_argument("--sentences", type=int, default=20, help="of each language")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--recognizer", default="whisper-base")
@@ -178,7 +179,7 @@ def voices(args: Any, texts: dict[str, list[str]]) -> None:
 
     def lines() -> Any:
         for name, speaker, language, sentences in rows(args, texts, max(args.threads)):
-            for voice in speaker.voices:
+            for voice in args.voices or speaker.voices:
                 rate = error_rate(
                     voicing_of(speaker, Voice.parse(voice)), sentences, language, hear
                 )

@@ -77,7 +77,9 @@ def test_a_name_no_file_can_have():
 
 def test_an_empty_file(tmp_path):
     (tmp_path / "e.wav").touch()
-    assert complaint(tmp_path / "e.wav").endswith("is empty: it holds no bytes")
+    assert complaint(tmp_path / "e.wav").endswith(
+        "is empty, it holds no bytes: copy or record it again"
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_a_video_without_sound():
             frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), i, np.uint8), "rgb24")
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    assert "has no sound: only pictures" in complaint(buffer.getvalue())
+    assert "has no sound, only pictures" in complaint(buffer.getvalue())
 
 
 # ---------------------------------------------------------------- scripts in disguise

@@ -82,7 +82,7 @@ def test_environment_hides_secrets(app, monkeypatch):
 
 def test_online_asks_the_sources(app, monkeypatch):
     web.forget_hosts()
-    for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "MOOER_INDEX_URL"):
+    for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "MOOER_INDEX_URL", "NPM_CONFIG_REGISTRY"):
         monkeypatch.setenv(name, "http://nowhere.invalid")
     monkeypatch.setenv("no_proxy", "*")
     checks = report(app, "--online")

@@ -28,7 +28,7 @@ def tones(monkeypatch):
     monkeypatch.setitem(SPEAKERS._rows, "kokoro-82m", "tests.speak.tones:ToneSpeaker")
     monkeypatch.setattr("mooer.speak.load.fetch", lambda name: name)
     monkeypatch.setattr(
-        ToneSpeaker, "__init__", lambda self, folder, num_threads: setattr(self, "said", [])
+        ToneSpeaker, "__init__", lambda self, folder, **_: setattr(self, "said", [])
     )
 
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.conftest import ROOT
-from tests.speak.tones import DyingSpeaker, ToneSpeaker
+from tests.speak.tones import DyingSpeaker, NativeSpeaker, ToneSpeaker
 
 from mooer.audio.wave import read_wave
 from mooer.data.texts import Line
 from mooer.errors import ConfigError, ModelError
 from mooer.infer.synthesise import SynthOptions, make_voices, synthesise
+from mooer.speak import Voice
 
 LINES = [
     Line(f"s-{i}", f"sentence number {i}", "en", (f"第{i}句",), "zh", "somebody") for i in range(12)
@@ -172,6 +173,15 @@ def test_opus(tmp_path):
 def test_voices_are_as_many_as_asked_for():
     assert len(set(map(str, make_voices(("a", "b", "c"), SynthOptions(num_voices=40))))) == 40
     assert len(make_voices(("a",), SynthOptions(num_voices=40))) == 1
+
+
+def test_each_language_is_spoken_by_its_natives(tmp_path):
+    both = [*LINES[:4], *(Line(f"z-{i}", f"第{i}句话", "zh") for i in range(4))]
+    synthesise(both, tmp_path, OPTIONS, speaker=NativeSpeaker)
+    names = {row["language"]: set() for row in manifest(tmp_path)}
+    for row in manifest(tmp_path):
+        names[row["language"]] |= {name for name, _ in Voice.parse(row["speaker"]).parts}
+    assert names == {"en": {"low", "mid"}, "zh": {"high"}}
 
 
 def test_noise_and_rooms_are_as_the_manifest_says(tmp_path):

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
-from mooer.errors import ConfigError
-from mooer.speak import SPEAKERS, Voice, blend
+from mooer.errors import ConfigError, StoreError
+from mooer.speak import SPEAKERS, Voice, blend, load
+from mooer.speak.base import voices_for
+from tests.speak.tiny_networks import write_kokoro
+from tests.speak.tones import NativeSpeaker, ToneSpeaker
 
 
 def test_a_voice_is_written_as_it_is_read():
@@ -32,6 +35,33 @@ def test_blends_are_of_different_voices_and_come_again_with_the_seed():
 
 def test_a_speaker_of_one_voice_can_be_blended():
     assert str(blend(("only",), np.random.default_rng(0))) == "only:1.0"
+
+
+def test_voices_of_a_language():
+    assert voices_for(NativeSpeaker(), "zh") == ("high",)
+    assert voices_for(NativeSpeaker(), "fr") == ToneSpeaker.voices
+    assert voices_for(ToneSpeaker(), "zh") == ToneSpeaker.voices
+
+
+def test_kokoro_speaks_without_its_native_voices_and_says_so(tmp_path, monkeypatch, caplog):
+    folder = write_kokoro(tmp_path / "kokoro")
+    more = tmp_path / "more"
+    more.mkdir()
+    np.zeros(512, "<f4").tofile(more / "zf_xiaoxiao.bin")
+    monkeypatch.setattr(load, "fetch", {"kokoro-82m": folder, "kokoro-voices": more}.__getitem__)
+    assert load.load_speaker("kokoro-82m").voices == ("one", "two", "zf_xiaoxiao")
+    assert not caplog.messages
+
+    def fetch(name):
+        if name == "kokoro-voices":
+            raise StoreError("npm cannot be reached")
+        return folder
+
+    monkeypatch.setattr(load, "fetch", fetch)
+    assert load.load_speaker("kokoro-82m").voices == ("one", "two")
+    assert caplog.messages == [
+        "Kokoro speaks with its Japanese voices alone: npm cannot be reached"
+    ]
 
 
 def test_speakers_by_name():

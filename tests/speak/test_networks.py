@@ -37,6 +37,25 @@ def test_kokoro_tells_when_words_are_heard(tmp_path):
     np.testing.assert_array_equal(samples, kokoro.speak(text, "zh", Voice.parse("one")))
 
 
+def test_voices_of_more_folders_and_whose_native_they_are(tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    styles = np.arange(510 * 256, dtype="<f4")
+    for name in ("zm_yunxi", "zf_xiaoxiao", "zf_xiaoni", "bm_lewis", "af_heart", "jf_alpha"):
+        styles.tofile(more / f"{name}.bin")
+    kokoro = Kokoro(write_kokoro(tmp_path / "kokoro"), voices=[more])
+    assert kokoro.voices[:3] == ("one", "two", "af_heart")
+    assert kokoro.native_voices("zh") == ("zf_xiaoxiao", "zm_yunxi")  # xiaoni is unclear
+    assert kokoro.native_voices("en") == ("af_heart", "bm_lewis")
+    assert kokoro.native_voices("fr") == ()
+    style = kokoro._style(Voice.parse("zm_yunxi"), 3)
+    np.testing.assert_array_equal(style[0], styles[512:768])
+    assert len(kokoro.speak("你好", "zh", Voice.parse("zf_xiaoni"))) > 1000  # by its name
+    (more / "cut.bin").write_bytes(bytes(100))
+    with pytest.raises(ModelError, match="not a usable Kokoro"):
+        Kokoro(write_kokoro(tmp_path / "kokoro"), voices=[more])
+
+
 def test_times_go_on_over_the_pieces_of_a_long_text(tmp_path):
     kokoro = Kokoro(write_kokoro(tmp_path / "kokoro"))
     text = "今天天气很好，我们一起去公园。" * 6

@@ -11,7 +11,7 @@ from mooer.speak.speakable import speakable
 from mooer.speak.stretches import aligned, estimated, word_spans
 from mooer.speak.voicing import written_words
 from tests.speak.test_clauses import TEXTS
-from tests.speak.tones import ToneSpeaker
+from tests.speak.tones import NativeSpeaker, ToneSpeaker
 
 
 def test_clauses_come_before_the_text_is_whole():
@@ -83,6 +83,20 @@ def test_a_clause_is_read_in_the_language_that_it_has_most_of(text, language):
     speaker = ToneSpeaker()
     list(voicing_of(speaker).voice([text]))
     assert {said[1] for said in speaker.said} == {language}
+
+
+def test_one_native_voice_speaks_all_that_follows():
+    speaker = NativeSpeaker()
+    for text in ("好的，我知道了。Then it ends here.", "It ends here. 好的，我知道了。"):
+        list(voicing_of(speaker).voice([text]))
+    list(voicing_of(speaker, Voice.parse("mid")).voice(["好的，我知道了。"]))
+    said = [(language, voice) for _, language, voice, _ in speaker.said]
+    high, low = "high:1.0", "low:1.0"
+    assert said == [
+        *(("zh", high), ("en", high)),
+        *(("en", low), ("zh", low)),
+        ("zh", "mid:1.0"),
+    ]
 
 
 def test_numbers_alone_are_read_as_what_stood_before_them():

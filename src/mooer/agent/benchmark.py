@@ -25,7 +25,7 @@ from mooer.agent.staging import BACK_CHANNELS, REQUESTS, Clip, Sounds, clips_of,
 from mooer.data.manifest import Item, read_jsonl
 from mooer.errors import ManifestError, MissingExtra
 from mooer.files import write_whole
-from mooer.speak.base import Speaker
+from mooer.speak.base import Speaker, voices_for
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ def sounds_of(
     """
     items: list[list[Item]] = [read_jsonl(path) for path in manifests]
     real = _in_turns(islice(clips_of(one, language), 2 * num) for one in items)
-    voices = speaker.voices[:: max(1, len(speaker.voices) // _NUM_VOICES)][:_NUM_VOICES]
+    voices = voices_for(speaker, language)
+    voices = voices[:: max(1, len(voices) // _NUM_VOICES)][:_NUM_VOICES]
     requests = list(spoken(speaker, REQUESTS[language], language, voices))
     if not real:
         logger.warning("no real sentences in %r were found: spoken ones take their place", language)

@@ -108,7 +108,9 @@ class Container:
     def _explain(self, error: Exception) -> NoReturn:
         kind = _looks_like(self._reader.head)
         if kind == "nothing":
-            raise AudioError(f"{self.name} is empty: it holds no bytes") from None
+            raise AudioError(
+                f"{self.name} is empty, it holds no bytes: copy or record it again"
+            ) from None
         raise AudioError(
             f"{self.name} cannot be read as sound: it looks like {kind}; give a wav, flac, mp3, "
             f"m4a, ogg, opus or webm file, or a video with sound"
@@ -118,7 +120,7 @@ class Container:
         tracks = list(self._file.streams.audio)
         if not tracks:
             has = "only pictures" if self._file.streams.video else "no track at all"
-            raise AudioError(f"{self.name} has no sound: {has} was found in it")
+            raise AudioError(f"{self.name} has no sound, {has} was found in it: give a recording")
         usable = [t for t in tracks if t.codec_context and t.codec_context.name in _CODECS.split()]
         if not usable:
             codec = tracks[0].codec_context.name if tracks[0].codec_context else "an unknown code"

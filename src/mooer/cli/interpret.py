@@ -225,6 +225,7 @@ class Asked:
         from mooer.infer.mixing import UnderOptions
         from mooer.infer.speaking import voicing_in
         from mooer.speak import load_speaker
+        from mooer.speak.base import voices_for
         from mooer.text import find_language
 
         options = InterpretOptions(
@@ -239,7 +240,7 @@ class Asked:
         )
         to = find_language(self.to)
         voicing = voicing_in(speaker, to, self.voice, live=live, hear=self._hear())
-        logger.info("speaker: %s, voice %s", self.speaker, self.voice or speaker.voices[0])
+        logger.info("speaker: %s, voice %s", self.speaker, self.voice or voices_for(speaker, to)[0])
         model = load(self.model_name(live=live), llm=self.llm, num_threads=self.threads)
         return model, voicing, options
 

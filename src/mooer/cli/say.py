@@ -106,7 +106,7 @@ def say(
         typer.echo("\n".join(speaker.voices))
         return
     voicing = _voicing(speaker, voice, language, takes if verify else 0, threads)
-    report = Report(model, str(voicing.default_voice), speed, out)
+    report = Report(model, speed, out)
     try:
         with ExitStack() as stack:
             sinks = _sinks(stack, out, kind, card, speaker.rate_hz)
@@ -117,6 +117,7 @@ def say(
             write_whole(words, transcript_of(report).render(table))
     if not report.clauses:
         raise DecodeError("there is nothing to say in the text: give it words")
+    report.voice = str(voicing.default_voice(voicing.language_of(report.clauses[0].text)))
     typer.echo(report.to_json() if as_json else "", nl=as_json)
     if not as_json:
         logger.info("%s", report.line())
@@ -147,9 +148,9 @@ class Report:
     """What was said, and how long that took."""
 
     model: str
-    voice: str
     speed: float
     file: str | None
+    voice: str = ""
     began_s: float = field(default_factory=time.perf_counter)
     clauses: list[Clause] = field(default_factory=list)
     seconds: float = 0.0

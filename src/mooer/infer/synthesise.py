@@ -14,7 +14,7 @@ import logging
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from mooer.data.texts import Line
 from mooer.errors import ConfigError
 from mooer.infer.crew import Clip, Crew, LoadSpeaker, MakeSpeaker, Spoken
 from mooer.speak import Voice, blend
+from mooer.speak.base import voices_for
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +85,10 @@ class SynthReport:
         return {**vars(self), "hours": round(self.seconds / 3600, 4), "rtf": rtf}
 
 
-def plan(lines: Sequence[Line], options: SynthOptions, voices: Sequence[Voice]) -> Iterator[Clip]:
-    """Clips without end: all lines, then all again (-2, -3 …) by other voices."""
+def plan(
+    lines: Sequence[Line], options: SynthOptions, voices: Mapping[str, Sequence[Voice]]
+) -> Iterator[Clip]:
+    """Clips without end: all lines, then all again (-2, -3 …) by other voices of the language."""
     take = 1
     while lines:
         for line in lines:
@@ -94,7 +97,8 @@ def plan(lines: Sequence[Line], options: SynthOptions, voices: Sequence[Voice]) 
             random = np.random.default_rng(seed)
             # All is drawn for every clip, so that one option does not change another's draw.
             speed = random.uniform(options.min_speed, options.max_speed)
-            voice = voices[int(random.integers(len(voices)))]
+            those = voices[line.language]
+            voice = those[int(random.integers(len(those)))]
             peak_db, snr_db = random.uniform(*_PEAKS_DB), random.uniform(*_SNRS_DB)
             reverb_s = random.uniform(*_REVERB_S)
             noisy, roomy = random.random() < 0.5, random.random() < 0.5
@@ -112,7 +116,7 @@ def plan(lines: Sequence[Line], options: SynthOptions, voices: Sequence[Voice]) 
 
 
 def make_voices(names: Sequence[str], options: SynthOptions) -> list[Voice]:
-    """The blends of a set: different ones, the same for the same seed."""
+    """The blends of a language: different ones, the same for the same seed."""
     random = np.random.default_rng(options.seed)
     most = 1 if len(names) == 1 else options.num_voices
     found: dict[str, Voice] = {}
@@ -144,7 +148,8 @@ def synthesise(
     first = make()  # here, so that a missing package or model is told once, and before all else
     agree_on_settings(out / SETTINGS, {"speaker": name, **vars(options), "shuffled": bool(hours)})
     (out / FOLDER).mkdir(exist_ok=True)
-    voices = make_voices(first.voices, options)
+    languages = dict.fromkeys(line.language for line in lines)
+    voices = {one: make_voices(voices_for(first, one), options) for one in languages}
     if hours:
         random = np.random.default_rng(options.seed)
         lines = [lines[i] for i in random.permutation(len(lines))]

@@ -16,7 +16,7 @@ from typing import Any
 
 from mooer.errors import ConfigError, DecodeError
 from mooer.speak import Speaker, SpeakerVoicing, Spoken, Voice
-from mooer.speak.base import Samples
+from mooer.speak.base import Samples, voices_for
 from mooer.speak.mandarin import syllables_of_han
 from mooer.speak.numerals import read_numerals
 from mooer.speak.speakable import speakable
@@ -96,7 +96,7 @@ class VerifiedVoicing(SpeakerVoicing):
         best: tuple[float, Spoken, str, Voice, float] | None = None
         failed: DecodeError | ConfigError | None = None
         num_takes = 0
-        for take_voice, take_speed in self._takes(voice, speed):
+        for take_voice, take_speed in self._takes(language, voice, speed):
             try:
                 spoken = super().say(clause, language, take_voice, speed=take_speed)
             except (DecodeError, ConfigError) as error:
@@ -123,10 +123,10 @@ class VerifiedVoicing(SpeakerVoicing):
         self.last = Verdict(clause, heard, error_rate, str(voice), speed, num_takes)
         return spoken
 
-    def _takes(self, voice: Voice, speed: float) -> Iterator[tuple[Voice, float]]:
-        """What is tried: as it was asked for, slower, then blends with the speaker's others."""
+    def _takes(self, language: str, voice: Voice, speed: float) -> Iterator[tuple[Voice, float]]:
+        """What is tried: as it was asked for, slower, then blends with the language's others."""
         own = {name for name, _ in voice.parts}
-        others = [name for name in self.speaker.voices if name not in own]
+        others = [name for name in voices_for(self.speaker, language) if name not in own]
         for number in range(self._verify.max_takes):
             take_speed = round(speed * _SPEEDS[number % len(_SPEEDS)], 3)
             if number < 2 or not others:

@@ -73,11 +73,14 @@ class Senses:
     knowledge: Sequence[Knowledge] = ()
 
 
+VoiceOf = Callable[[str, str | None], Any]  # a name and the language, to a voice
+
+
 class AgentTalk:
     """One conversation with an agent."""
 
     def __init__(
-        self, session: Session, jobs: ThreadJobs, base: AgentOptions, voice_of: Callable[[str], Any]
+        self, session: Session, jobs: ThreadJobs, base: AgentOptions, voice_of: VoiceOf
     ) -> None:
         self.session: Any = session
         self.greeting = ""
@@ -88,11 +91,12 @@ class AgentTalk:
     def options_of(self, wanted: ConversationSession) -> AgentOptions:
         """The agent's own options, with what a caller wants. ConfigError for an unknown voice."""
         base, turns = self._base, wanted.turns
-        voice = str(self._voice_of(wanted.voice)) if wanted.voice else base.voice
+        language = wanted.language or base.language
+        voice = str(self._voice_of(wanted.voice, language)) if wanted.voice else base.voice
         options = replace(
             base,
             instructions=wanted.instructions or base.instructions,
-            language=wanted.language or base.language,
+            language=language,
             voice=voice,
             speed=wanted.speed if wanted.speed != 1.0 else base.speed,
             speaks=wanted.modality == "audio",
@@ -165,10 +169,11 @@ class AgentEngine:
             knowledge=senses.knowledge,
             toolbox=Toolbox(functions) if functions else None,
         )
+        language = persona.language if len(persona.languages) == 1 else None
         base = AgentOptions(
             instructions=persona.instructions,
-            language=persona.language if len(persona.languages) == 1 else None,
-            voice=str(speaker.voice(persona.voice)) if persona.voice else "",
+            language=language,
+            voice=str(speaker.voice(persona.voice, language)) if persona.voice else "",
             speed=persona.speed,
             proactive_s=persona.policy.proactive_s,
             policy=persona.policy,

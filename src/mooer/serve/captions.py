@@ -201,7 +201,7 @@ async def _speaking(
         yield None
         return
     async with state.engines.borrow(None, SPEAKER) as engine:
-        voice = engine.voice(wanted.voice)
+        voice = engine.voice(wanted.voice, wanted.to)
         yield Speaking(socket, engine, Job(caller, float("inf")), voice, state.metrics)
 
 

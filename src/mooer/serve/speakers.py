@@ -11,7 +11,7 @@ from mooer.serve.jobs import Job
 from mooer.serve.settings import Settings
 from mooer.speak import Speaker, SpeakerVoicing, Voice, voicing_of
 from mooer.speak import load_speaker as load_by_name
-from mooer.speak.base import Samples, Stretch, TimedSpeaker
+from mooer.speak.base import Samples, Stretch, TimedSpeaker, voices_for
 from mooer.speak.clauses import ClauseOptions
 
 # Voices that OpenAI's clients have built in: each is one of the speaker's own, by its place.
@@ -41,10 +41,16 @@ class SpeakerEngine:
         self.voices = speaker.voices
         self._batcher = Batcher[Wanted, Timed](self._say, max_batch=1, name="speaker")
 
-    def voice(self, name: str) -> Voice:
-        """A voice by its name, by OpenAI's, or blended. ConfigError for another."""
+    def voice(self, name: str, language: str | None) -> Voice:
+        """A voice by its name, by OpenAI's, or blended. ConfigError for another.
+
+        One of OpenAI's is a native of the language: of the same name, or by its place. Where the
+        language is not known, of the speaker's first.
+        """
         if name in OPENAI_VOICES and name not in self.voices:
-            return Voice.parse(self.voices[OPENAI_VOICES.index(name) % len(self.voices)])
+            own = voices_for(self.speaker, language or self.speaker.languages[0])
+            namesake = (one for one in own if one.endswith(f"_{name}"))
+            return Voice.parse(next(namesake, own[OPENAI_VOICES.index(name) % len(own)]))
         voice = Voice.parse(name)
         for part, _ in voice.parts:
             if part not in self.voices:
@@ -95,6 +101,9 @@ class _InTurn:
 
     def speak(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Samples:
         return self.speak_timed(text, language, voice, speed=speed)[0]
+
+    def native_voices(self, language: str) -> tuple[str, ...]:
+        return voices_for(self._engine.speaker, language)
 
     def speak_timed(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Timed:
         return self._engine.say(self._job, (text, language, voice, speed))

@@ -21,6 +21,7 @@ from mooer.serve.speakers import OPENAI_VOICES, SpeakerEngine
 from mooer.serve.state import State
 from mooer.serve.streams import NO_BUFFER, SSE, Streamed, begun, event, in_turn, telling_errors
 from mooer.serve.uploads import read_json
+from mooer.speak.voicing import written_language
 
 _MAX_BYTES = 1 << 20  # of a body: it is text
 MIN_SPEED, MAX_SPEED = 0.5, 2.0  # of the speaker; OpenAI's range is wider
@@ -94,7 +95,7 @@ def spoken_file(state: State, job: Job, wanted: Wanted) -> AsyncGenerator[bytes,
     name = state.engines.find(wanted.model, SPEAKER)
 
     def work(engine: SpeakerEngine, job: Job) -> Iterator[bytes]:
-        voice = engine.voice(wanted.voice)
+        voice = engine.voice(wanted.voice, written_language(wanted.text))
         encoder = encoder_for(wanted.format, engine.rate_hz)
         for samples in engine.speak(job, wanted.text, voice, wanted.speed):
             state.metrics.add("mooer_spoken_seconds_total", len(samples) / engine.rate_hz)

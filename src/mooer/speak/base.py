@@ -82,6 +82,20 @@ class TimedSpeaker(Speaker, Protocol):
         """As `speak`, and the stretches of `text` in order; none if this once it does not know."""
 
 
+@runtime_checkable
+class NativeSpeaker(Speaker, Protocol):
+    """A speaker whose voices have languages of their own, and an accent in others."""
+
+    def native_voices(self, language: str) -> tuple[str, ...]:
+        """The voices whose own language that is, the best first; none if it has none."""
+
+
+def voices_for(speaker: Speaker, language: str) -> tuple[str, ...]:
+    """The voices to speak a language by: those whose own it is, or all of them."""
+    own = speaker.native_voices(language) if isinstance(speaker, NativeSpeaker) else ()
+    return own or speaker.voices
+
+
 def only_voice(voice: Voice, known: Sequence[str]) -> str:
     """The name of an unblended voice. ConfigError for a blend, or a name that is not known."""
     if len(voice.parts) > 1:

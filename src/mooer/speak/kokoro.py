@@ -1,12 +1,15 @@
 """Kokoro-82M v1.0 as int8 ONNX: phonemes, a style vector and a speed in; 24 kHz samples out.
 
 Weights: hexgrad/Kokoro-82M (Apache-2.0), after StyleTTS 2 (Li et al. 2023). A voice is a table of
-style vectors, one a number of phonemes; a blend is their weighted mean.
+style vectors, one a number of phonemes; a blend is their weighted mean. Any voice speaks any
+language, with the accent of its own, which the first letter of its name tells.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,18 +31,30 @@ _PAUSE_S = 0.25  # between pieces of one text
 _PAD = 0
 _DURATIONS = "/encoder/Gather_output_0"  # frames of each token, pads among them
 _FRAME_S = 600 / RATE_HZ
+_STYLE_SIZE = 256
+_NATIVE = {"zh": re.compile("z[fm]_"), "en": re.compile("[ab][fm]_")}  # a American, b British
+_FIRST = ("zf_xiaoxiao", "af_heart")
+_UNCLEAR = ("zf_xiaoni",)  # whisper-base mishears nearly half of what it says (docs/speak.md)
 
 Times = NDArray[np.float64]
 
 
 class Kokoro:
-    """Speaks Mandarin, English and both mixed; one thread by default, for one process a core."""
+    """Speaks Mandarin, English and both mixed; one thread by default, for one process a core.
+
+    folder: model.onnx, vocab.json and voices in *.npz; voices: folders of more, one a *.bin.
+    """
 
     rate_hz = RATE_HZ
     languages = LANGUAGES
 
     def __init__(
-        self, folder: str | Path, *, num_threads: int = 1, as_released: bool = False
+        self,
+        folder: str | Path,
+        *,
+        voices: Sequence[Path] = (),
+        num_threads: int = 1,
+        as_released: bool = False,
     ) -> None:
         folder = Path(folder)
         try:
@@ -50,12 +65,18 @@ class Kokoro:
                 as_released=as_released,
             )
             self._vocabulary = _vocabulary(folder / "vocab.json")
-            self._styles = _styles(folder)
+            self._styles = _styles(folder, voices)
         except (OSError, ValueError, KeyError, AttributeError, ModelError) as error:
             raise ModelError(
                 f"{folder} is not a usable Kokoro (model.onnx, vocab.json, *.npz): {error}"
             ) from error
-        self.voices = tuple(sorted(self._styles))
+        self.voices = tuple(self._styles)
+
+    def native_voices(self, language: str) -> tuple[str, ...]:
+        """The voices whose own language that is, but for unclear ones."""
+        own = _NATIVE.get(language)
+        found = [name for name in self.voices if own and own.match(name) and name not in _UNCLEAR]
+        return tuple(sorted(found, key=lambda name: name not in _FIRST))
 
     def speak(self, text: str, language: str, voice: Voice, *, speed: float = 1.0) -> Samples:
         """Samples [T] at 24 kHz, quiet cut off at both ends; long texts in pieces."""
@@ -121,12 +142,12 @@ class Kokoro:
         return samples, np.stack([edges_s[:-1], edges_s[1:]], axis=1)
 
     def _style(self, voice: Voice, num_phonemes: int) -> Samples:
-        style = np.zeros((1, 256), np.float32)
+        style = np.zeros((1, _STYLE_SIZE), np.float32)
         for name, weight in voice.parts:
             if name not in self._styles:
                 raise ConfigError(f"unknown voice {name!r}: {did_you_mean(name, self._styles)}")
             table = self._styles[name]
-            style += weight * table[min(num_phonemes, len(table)) - 1].reshape(1, 256)
+            style += weight * table[min(num_phonemes, len(table)) - 1].reshape(1, _STYLE_SIZE)
         return style
 
 
@@ -135,12 +156,14 @@ def _vocabulary(path: Path) -> dict[str, int]:
     return {str(phoneme): int(token) for phoneme, token in raw.get("vocab", raw).items()}
 
 
-def _styles(folder: Path) -> dict[str, Samples]:
-    """Every voice in the folder's .npz files: [N, 1, 256], one style a number of phonemes."""
+def _styles(folder: Path, more: Sequence[Path]) -> dict[str, Samples]:
+    """Voices of the folder, in order of their names, and more: [N, 1, 256], by phonemes."""
     styles: dict[str, Samples] = {}
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as archive:
-            styles |= {name: np.asarray(archive[name], np.float32) for name in archive.files}
-    if not styles or any(table[0].size != 256 for table in styles.values()):
-        raise ValueError("no voices with styles of 256 numbers")
+            styles |= {name: np.asarray(archive[name], np.float32) for name in sorted(archive)}
+    for path in sorted(path for one in more for path in one.glob("*.bin")):
+        styles[path.stem] = np.fromfile(path, "<f4").reshape(-1, 1, _STYLE_SIZE)
+    if not styles or any(table[0].size != _STYLE_SIZE for table in styles.values()):
+        raise ValueError(f"no voices with styles of {_STYLE_SIZE} numbers")
     return styles

