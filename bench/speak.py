@@ -99,7 +99,10 @@ def speed(args: Any, texts: dict[str, list[str]]) -> None:
 
 
 def kokoro(num_threads: int, *, as_released: bool) -> Speaker:
-    return Kokoro(fetch("kokoro-82m"), num_threads=num_threads, as_released=as_released)
+    voices = [fetch("kokoro-voices")]
+    return Kokoro(
+        fetch("kokoro-82m"), voices=voices, num_threads=num_threads, as_released=as_released
+    )
 
 
 def operators(args: Any, texts: dict[str, list[str]]) -> None:

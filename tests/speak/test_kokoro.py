@@ -4,7 +4,7 @@ import pytest
 from mooer.audio.resample import Resampler
 from mooer.errors import ConfigError, DecodeError, ModelError
 from mooer.evaluate.metrics import compare
-from mooer.speak import Voice
+from mooer.speak import Voice, load_speaker, voicing_of
 from mooer.speak.kokoro import Kokoro
 from tests.processor import HAS_VNNI
 
@@ -37,6 +37,17 @@ def test_what_it_says_is_recognised(kokoro, model, language):
         assert heard.rstrip(".。") == text.rstrip(".。")
     else:
         assert compare("cer", text, heard, language)[0].rate < 0.1
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("language", "voice"), [("zh", "zf_xiaoxiao"), ("en", "af_heart")])
+def test_who_is_not_asked_for_speaks_natively(model, language, voice):
+    text = SENTENCES[language][1]
+    voicing = voicing_of(load_speaker("kokoro-82m"))
+    assert voicing.default_voice(language) == Voice.parse(voice)
+    samples = np.concatenate([one.samples for one in voicing.voice([text])])
+    heard = model.transcribe(samples, rate_hz=voicing.rate_hz, language=language).text
+    assert compare("cer", text, heard, language)[0].rate < 0.1
 
 
 @pytest.mark.real
