@@ -71,4 +71,4 @@ echo '{"id": "silence", "audio": "silence.wav", "duration": 0.4, "text": ""}' > 
 "$mooer" train recipes/mini.yaml --out $run/translate --resume ${TRAIN:-}
 
 # 6. A folder that runs without torch.
-"$mooer" models export $run/translate/last --to native --out $run/mini
+"$mooer" models export $run/translate/average --to native --out $run/mini

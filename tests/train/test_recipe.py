@@ -61,7 +61,7 @@ def refused(changes: dict[str, Any]) -> str:
         ({"data.augment.noises": ["a.wav"]}, "data.augment.wave is not set"),
         ({"data.limits.max_s": 0.01}, "max_s must be more than"),
         ({"checkpoints.merge_lora": True}, "merge_lora is set, but model.llm.lora is not"),
-        ({"checkpoints.average": 2}, "needs a validation set"),
+        ({"checkpoints.average": -1}, "average must be at least 0"),
         ({"parallel.strategy": "dpp"}, "must be one of none, ddp, fsdp, zero2, zero3"),
     ],
 )

@@ -19,6 +19,7 @@ from tests.train.stand import Silent, build, recipe, score, stream
 
 from mooer.errors import ConfigError, ManifestError, TrainError
 from mooer.train import checkpoint, curves, journal
+from mooer.train.products import products
 from mooer.train.recipe import Checkpoints, Recipe, Schedule, Stage, Validation, ValidationSet
 from mooer.train.run import Parts, Run
 
@@ -213,6 +214,23 @@ def test_it_learns_scores_keeps_the_best_and_draws(tmp_path: Path) -> None:
     assert curves.draw(tmp_path).read_bytes()[:4] == b"\x89PNG"
     events = list(journal.write_tensorboard(tmp_path).glob("events.*"))
     assert len(events) == 1
+
+
+def test_where_nothing_is_scored_the_newest_are_averaged(tmp_path: Path) -> None:
+    stage = Stage("all", ("adapter",), 8, lr=1e-2)
+    settings = Checkpoints(every_steps=2, keep=1, average=3)
+    run(tmp_path, recipe(stages=(stage,), checkpoints=settings))
+    paths = checkpoint.all_in(tmp_path / "checkpoints")
+    assert [checkpoint.step_of(path) for path in paths] == [4, 6, 8]
+    (paths[-1].with_name("step-00000010")).mkdir()  # damaged
+    found = products(tmp_path, 2)
+    assert list(found) == ["last", "average"]
+    before, last = (checkpoint.read_tensors(path / "trained.safetensors") for path in paths[1:])
+    for name, tensor in found["average"].items():
+        assert torch.equal(found["last"][name], last[name])
+        torch.testing.assert_close(tensor, (before[name] + last[name]) / 2)
+        assert not torch.equal(tensor, last[name])
+    assert list(products(tmp_path, 1)) == ["last"]
 
 
 def test_nan_stops_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ Tensors = dict[str, Tensor]
 
 
 def products(out: Path, num_average: int) -> dict[str, Tensors]:
-    """What learned, by `last`, and if anything was scored, `best` and `average`.
+    """What learned, by `last`, by `best` if anything was scored, and by `average`.
 
-    The average is of the best `num_average` that hold the same tensors as the last.
-    OutputError if there is no checkpoint.
+    The average is of the best `num_average` that hold the same tensors as the last; of the newest
+    if nothing was scored. OutputError if there is no checkpoint.
     """
     folder = out / "checkpoints"
     last = checkpoint.newest(folder)
@@ -31,10 +31,12 @@ def products(out: Path, num_average: int) -> dict[str, Tensors]:
         raise OutputError(f"{out} holds no whole checkpoint: train first")
     progress = checkpoint.read_progress(last)
     found = {"last": _trained(last)}
-    paths = {checkpoint.step_of(path): path for path in checkpoint.all_in(folder)}
+    whole = [path for path in checkpoint.all_in(folder) if path <= last]
+    paths = {checkpoint.step_of(path): path for path in whole}
     ranked = [paths[step] for step in best_steps(progress, len(progress.scores)) if step in paths]
     if ranked:
         found["best"] = _trained(ranked[0])
+    ranked = ranked or whole[::-1]
     same = [path for path in ranked if set(_trained(path)) == set(found["last"])][:num_average]
     if len(same) > 1:
         found["average"] = checkpoint.average(same)

@@ -138,7 +138,9 @@ class Checkpoints:
 
     every_steps: int = 500
     keep: int = 3  # the newest; the best one is kept besides
-    average: int = 0  # at the end, a model of the mean weights of so many best checkpoints
+    # At the end, a model of the mean weights of so many checkpoints: the best, or the newest where
+    # nothing is scored.
+    average: int = 0
     merge_lora: bool = False  # at the end, write the LLM with LoRA merged into it
 
 
@@ -321,8 +323,6 @@ def _check_validation(recipe: Recipe) -> None:
             "checkpoints.every_steps must be at least 1": checkpoints.every_steps < 1,
             "checkpoints.keep must be at least 1": checkpoints.keep < 1,
             "checkpoints.average must be at least 0": checkpoints.average < 0,
-            "checkpoints.average needs a validation set to choose by": checkpoints.average > 0
-            and not names,
             "checkpoints.merge_lora is set, but model.llm.lora is not": checkpoints.merge_lora
             and recipe.model.llm.lora is None,
             "log_every_steps must be at least 1": recipe.log_every_steps < 1,

@@ -320,7 +320,8 @@ class Run:
         """Steps of the newest checkpoints and of the best, as many as will be averaged."""
         settings = self.recipe.checkpoints
         steps = [checkpoint.step_of(path) for path in checkpoint.all_in(self.checkpoints)]
-        return {*steps[-settings.keep :], *best_steps(self._progress, max(1, settings.average))}
+        newest = settings.keep if self._progress.scores else max(settings.keep, settings.average)
+        return {*steps[-newest:], *best_steps(self._progress, max(1, settings.average))}
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
