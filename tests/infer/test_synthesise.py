@@ -23,6 +23,10 @@ LINES = [
 OPTIONS = SynthOptions(num_voices=5, noise=True, rooms=True)
 
 
+class HoarseSpeaker(ToneSpeaker):
+    voices = ("low",)
+
+
 def manifest(folder):
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
@@ -150,6 +154,8 @@ def test_other_settings_or_texts_for_the_same_folder_are_refused(tmp_path):
     synthesise(LINES, tmp_path, OPTIONS, speaker=ToneSpeaker)
     with pytest.raises(ConfigError, match="seed: 0 then, 1 now"):
         synthesise(LINES, tmp_path, replace(OPTIONS, seed=1), speaker=ToneSpeaker)
+    with pytest.raises(ConfigError, match="own_voices: 3 then, 1 now"):
+        synthesise(LINES, tmp_path, OPTIONS, speaker=HoarseSpeaker)
     with pytest.raises(ConfigError, match="another text"):
         synthesise([replace(LINES[0], text="else")], tmp_path, OPTIONS, speaker=ToneSpeaker)
 

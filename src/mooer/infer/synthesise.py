@@ -146,7 +146,8 @@ def synthesise(
     make = LoadSpeaker(speaker) if isinstance(speaker, str) else speaker
     name = speaker if isinstance(speaker, str) else "custom"
     first = make()  # here, so that a missing package or model is told once, and before all else
-    agree_on_settings(out / SETTINGS, {"speaker": name, **vars(options), "shuffled": bool(hours)})
+    settings = {"speaker": name, "own_voices": len(first.voices), "shuffled": bool(hours)}
+    agree_on_settings(out / SETTINGS, {**settings, **vars(options)})
     (out / FOLDER).mkdir(exist_ok=True)
     languages = dict.fromkeys(line.language for line in lines)
     voices = {one: make_voices(voices_for(first, one), options) for one in languages}

@@ -95,7 +95,7 @@ def spoken_file(state: State, job: Job, wanted: Wanted) -> AsyncGenerator[bytes,
     name = state.engines.find(wanted.model, SPEAKER)
 
     def work(engine: SpeakerEngine, job: Job) -> Iterator[bytes]:
-        voice = engine.voice(wanted.voice, written_language(wanted.text))
+        voice = engine.voice(wanted.voice, written_language(wanted.text) or "en")
         encoder = encoder_for(wanted.format, engine.rate_hz)
         for samples in engine.speak(job, wanted.text, voice, wanted.speed):
             state.metrics.add("mooer_spoken_seconds_total", len(samples) / engine.rate_hz)
