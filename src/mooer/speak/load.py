@@ -46,6 +46,9 @@ def _more_voices() -> list[Path]:
     """Kokoro's native voices, which come from elsewhere than itself: it speaks without them too."""
     try:
         return [fetch("kokoro-voices")]
-    except StoreError as error:
-        logger.warning("Kokoro speaks with its Japanese voices alone: %s", error)
+    except StoreError:
+        logger.warning(
+            "Kokoro speaks with its Japanese voices alone, as those native in Mandarin and English "
+            "are not here: `mooer models fetch kokoro-voices` brings them, or says what to mend"
+        )
         return []

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"  # <model>/<file>
 STAMP = ".stamp.json"
 PARTS = ".parts"
 NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+MANY = 12  # files of a model, too many to name
 NO_SPACE = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
@@ -151,8 +153,9 @@ def _fill(entry: Entry, settings: Settings, *, offline: bool) -> None:
 
         sources = make_sources(settings)
         _check_space(entry, missing, settings)
+        told: set[str] = set()
         for file in missing:
-            _bring(entry, file, sources, settings, offline=offline)
+            _bring(entry, file, sources, settings, offline=offline, told=told)
             stamps[file.name] = _stamp_of(folder / file.name, file)
             _write_stamp(folder, stamps, complete=False)
         logger.info("%s: complete in %s", entry.name, folder)
@@ -161,9 +164,18 @@ def _fill(entry: Entry, settings: Settings, *, offline: bool) -> None:
 
 
 def _bring(
-    entry: Entry, file: File, sources: dict[str, Source], settings: Settings, *, offline: bool
+    entry: Entry,
+    file: File,
+    sources: dict[str, Source],
+    settings: Settings,
+    *,
+    offline: bool,
+    told: set[str],
 ) -> None:
-    """Put one file in its place from the first source that has the right one."""
+    """Put one file in its place from the first source that has the right one.
+
+    `told` holds places that were named already: a package of many files is named once.
+    """
     folder = settings.folder(entry.name)
     part = folder / PARTS / f"{file.name}.part"
     reasons: dict[str, str] = {}
@@ -177,7 +189,9 @@ def _bring(
             reasons[name] = str(error)
             continue
         size = megabytes(file.size_bytes)
-        logger.info("%s: %s (%s) from %s: %s", entry.name, file.name, size, name, where)
+        level = logging.DEBUG if where in told else logging.INFO
+        told.add(where)
+        logger.log(level, "%s: %s (%s) from %s: %s", entry.name, file.name, size, name, where)
         try:
             _bring_checked(entry, file, source, part)
         except StoreError as error:
@@ -329,11 +343,13 @@ def _explained(error: OSError, entry: Entry, settings: Settings) -> StoreError:
 
 def _nowhere(entry: Entry, file: File, reasons: dict[str, str], settings: Settings) -> str:
     asked = "\n".join(f"  {name}: {reason}" for name, reason in reasons.items())
-    names = ", ".join(file.name for file in entry.files)
+    files = [file.name for file in entry.files]
+    names = ", ".join(files) if len(files) < MANY else f"its {len(files)} files"
+    mirror = "NPM_CONFIG_REGISTRY" if file.npm else "HF_ENDPOINT"
     return (
         f"cannot fetch {file.name} of {entry.name} ({megabytes(entry.size_bytes)}); sources asked:"
         f"\n{asked}\n"
-        f"Mend it: connect (proxies are taken from HTTPS_PROXY) or set HF_ENDPOINT to a mirror, "
+        f"Mend it: connect (proxies are taken from HTTPS_PROXY) or set {mirror} to a mirror, "
         f"then run `mooer models fetch {entry.name}` again; or copy {names} from another machine "
         f"into DIR/{entry.name}/ and set MOOER_MODELS_DIR=DIR "
         f"(the folder {settings.folder(entry.name)} of that machine's cache will do)."
