@@ -99,8 +99,9 @@ def test_an_archive_without_end(registry, fakes, monkeypatch):
 
 def test_a_registry_that_is_not_there(registry, fakes, monkeypatch):
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://npm.invalid")
-    with pytest.raises(StoreError, match=r"npm: npm\.invalid cannot be reached"):
+    with pytest.raises(StoreError, match=r"npm: npm\.invalid cannot be reached") as caught:
         fetch(fakes.MODEL)
+    assert "set NPM_CONFIG_REGISTRY to a mirror" in str(caught.value)
 
 
 def test_a_probe_downloads_nothing(registry):
