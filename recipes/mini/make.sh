@@ -34,7 +34,7 @@ grep '"id": "lj-' $run/texts.jsonl > $run/single.jsonl
 speak recipes/mini/pairs.jsonl $run/speech-news --voices 300 --languages zh
 speak recipes/mini/talk.jsonl $run/speech-talk --voices 300 --languages zh
 speak $run/pairs.jsonl $run/speech-pairs --voices 300 --languages en --hours 2.8
-speak $run/single.jsonl $run/speech-single --speaker piper-joe --languages en --hours 3.2
+speak $run/single.jsonl $run/speech-single --speaker piper-joe --languages en --hours 6
 if [ "${HOURS:-0}" != 0 ]; then
     speak $run/texts.jsonl $run/speech --voices 300 --languages zh --hours "$HOURS"
 fi
