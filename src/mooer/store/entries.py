@@ -40,10 +40,7 @@ class Wheel:
         >>> Wheel.parse("silero-vad==6.2.3: silero_vad/data/a.onnx").member
         'silero_vad/data/a.onnx'
         """
-        match = _WHEEL.fullmatch(text)
-        if match is None:
-            raise ConfigError(f"catalog: {text!r} is not 'package==version: member'")
-        return cls(**match.groupdict())
+        return cls(*_member(_WHEEL, text, "package==version: member"))
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,14 @@ class Tarball:
         >>> Tarball.parse("kokoro-js@1.2.1: package/voices/af_sky.bin").version
         '1.2.1'
         """
-        match = _TARBALL.fullmatch(text)
-        if match is None:
-            raise ConfigError(f"catalog: {text!r} is not 'package@version: member'")
-        return cls(**match.groupdict())
+        return cls(*_member(_TARBALL, text, "package@version: member"))
+
+
+def _member(pattern: re.Pattern[str], text: str, form: str) -> tuple[str, str, str]:
+    match = pattern.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"catalog: {text!r} is not {form!r}")
+    return match["package"], match["version"], match["member"]
 
 
 @dataclass(frozen=True)
