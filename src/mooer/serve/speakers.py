@@ -14,7 +14,7 @@ from mooer.speak import load_speaker as load_by_name
 from mooer.speak.base import Samples, Stretch, TimedSpeaker, voices_for
 from mooer.speak.clauses import ClauseOptions
 
-# Voices that OpenAI's clients have built in: each is one of the speaker's own, by its place.
+# That OpenAI's clients have built in; `SpeakerEngine.voice` says which of the speaker's each is.
 OPENAI_VOICES: tuple[str, ...] = (
     "alloy",
     "ash",
