@@ -20,37 +20,43 @@ python="${PYTHON:-.venv/bin/python}"
     --english "$SHARED/text/ljspeech_sentences.txt" --spoken "$SHARED/synth/train.jsonl" \
     --held-out "$SHARED/data/ljspeech.jsonl" --out $run/texts.jsonl
 
-# 2. Synthetic speech beside what is there: news and talk, and the English of pairs, by blends of
-# Kokoro's voices; single English sentences by Piper's voice; and with HOURS more of the Mandarin.
+# 2. Synthetic speech beside what is there: news and talk by blends of Kokoro's native Mandarin
+# voices; the English of pairs and single English sentences by Piper's voice, which costs least; and
+# with HOURS more of the Mandarin.
 speak() { # TEXTS OUT OPTION...
     texts="$1" out="$2"
     shift 2
     "$mooer" data synth "$texts" --out "$out" --speed 0.8-1.3 --format opus --workers 2 "$@"
-    spoken="$spoken $out/manifest.jsonl"
 }
-spoken="$SHARED/synth/train.jsonl"
 grep '"id": "en-' $run/texts.jsonl > $run/pairs.jsonl
 grep '"id": "lj-' $run/texts.jsonl > $run/single.jsonl
-speak recipes/mini/pairs.jsonl $run/speech-news --voices 300 --languages zh
 speak recipes/mini/talk.jsonl $run/speech-talk --voices 300 --languages zh
-speak $run/pairs.jsonl $run/speech-pairs --voices 300 --languages en --hours 2.8
-speak $run/single.jsonl $run/speech-single --speaker piper-joe --languages en --hours 6
+speak recipes/mini/pairs.jsonl $run/speech-news --voices 300 --languages zh --hours 2.3
+speak $run/pairs.jsonl $run/speech-pairs --speaker piper-joe --languages en --hours 2.3
+speak $run/single.jsonl $run/speech-single --speaker piper-joe --languages en --hours 7.4
+mandarin="$run/speech-talk/manifest.jsonl $run/speech-news/manifest.jsonl"
+others="$SHARED/synth/train.jsonl $run/speech-pairs/manifest.jsonl $run/speech-single/manifest.jsonl"
 if [ "${HOURS:-0}" != 0 ]; then
     speak $run/texts.jsonl $run/speech --voices 300 --languages zh --hours "$HOURS"
+    mandarin="$mandarin $run/speech/manifest.jsonl"
 fi
 
-# 3. What the frozen encoder hears of it: all with another speed, noise and room, a part clean too.
-"$mooer" data encode "$SHARED/synth/train.jsonl" --out $run/frames
-"$mooer" data encode $spoken --out $run/frames --variants 2 --no-clean
+# 3. What the frozen encoder hears of it: with another speed, noise and room, and the Mandarin of
+# native voices, of which there is least, clean too.
+"$mooer" data encode $mandarin --out $run/frames --variants 2
+"$mooer" data encode $others --out $run/frames --variants 2 --no-clean
 "$mooer" data encode "$SHARED/synth/dev.jsonl" --out $run/frames-dev
-for language in zh en; do
-    grep "\"language\": \"$language\"" $run/frames-dev/manifest.jsonl > $run/frames-dev/$language.jsonl
+"$mooer" data encode "$SHARED/data/aishell.jsonl" "$SHARED/data/magicdata_cs.jsonl" \
+    "$SHARED/data/timit_sample.jsonl" "$SHARED/data/speechocean762.jsonl" --out $run/frames-real
+for frames in $run/frames-dev $run/frames-real; do
+    for language in zh en; do
+        grep "\"language\": \"$language\"" $frames/manifest.jsonl > $frames/$language.jsonl
+    done
 done
 
-# 4. Drafts by Whisper's own decoder, of all news and talk, and of a third of the whole.
-"$python" recipes/mini/drafts.py $run/speech-news/manifest.jsonl $run/speech-talk/manifest.jsonl \
-    --out $run/drafts.jsonl
-"$python" recipes/mini/drafts.py $spoken --every 3 --out $run/drafts.jsonl
+# 4. Drafts by Whisper's own decoder, of all the Mandarin by native voices and of a third of the rest.
+"$python" recipes/mini/drafts.py $mandarin --out $run/drafts.jsonl
+"$python" recipes/mini/drafts.py $others --every 3 --out $run/drafts.jsonl
 "$python" - $run/silence.wav <<'END'
 import sys, wave
 
