@@ -20,15 +20,14 @@ from tests.processor import HAS_VNNI
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.decoding.generation import SearchOptions
 from mooer.engines.gated_adapter import AdapterOptions, GatedAdapter
-from mooer.engines.speech_llm import (
+from mooer.engines.speech_folder import (
     EncoderOptions,
     LlmOptions,
-    SpeechLLM,
     SpeechLLMOptions,
     WhisperOptions,
     read_options,
-    why_not,
 )
+from mooer.engines.speech_llm import SpeechLLM, why_not
 from mooer.engines.token_search import GenerateOptions
 from mooer.errors import ConfigError, ModelError
 from mooer.export.native import export_native
@@ -188,7 +187,7 @@ def test_lora_and_the_trained_blocks_are_heard(model, folder, tmp_path):
         (released / path.name).symlink_to(path)
     (released / "encoder.safetensors").unlink()
     with opened(released) as other:
-        assert other._encoder.num_layers == 2
+        assert other._ear.encoder.num_layers == 2
         [before], [after] = other.encode(sounds()[:1]), model.encode(sounds()[:1])
         assert np.abs(before - after).max() > 0.05
 

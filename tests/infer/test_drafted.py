@@ -9,9 +9,11 @@ from tests.fakes import LoudnessVad, ScriptedWhisper, speech
 from mooer.decoding.generation import Hypothesis
 from mooer.errors import AudioError, ConfigError
 from mooer.infer import RecognizeOptions, Recognizer
+from mooer.infer.ctc_recognizer import CtcRecognizer
 from mooer.infer.drafted import DraftedRecognizer, retimed, timed_pieces
 from mooer.infer.longform import Chunk
 from mooer.infer.speech_llm import SpeechLLMRecognizer
+from mooer.text.units import Units
 from mooer.transcript import Word
 
 CLIP = speech((0.5, 0), (3, 0.5), (0.5, 0))
@@ -59,6 +61,34 @@ def drafted(drafts, answers, *, draft_alone=False):
         draft_alone=draft_alone,
     )
     return recognizer, network
+
+
+class SayingCtc:
+    """Spells a text whatever it hears, one unit a frame of 80 ms from the third on."""
+
+    frame_s = 0.08
+    blank = 0
+    change_cost = 0.0
+
+    def __init__(self, *names):
+        self.units = Units(names, (-1.0,) * len(names), ("",) * len(names))
+
+    def spell(self, word):
+        return self.units.spell(word)
+
+    def log_probs(self, samples):
+        path = np.zeros(round(len(samples) / 16_000 / self.frame_s), int)
+        path[2 : 2 + len(self.units)] = range(1, len(self.units) + 1)
+        found = np.full((len(path), len(self.units) + 1), 1e-4)
+        found[np.arange(len(path)), path] = 1 - 1e-4 * len(self.units)
+        return np.log(found).astype(np.float32)
+
+
+def by_ctc(names, answers, *, draft_alone=True):
+    vad, network = LoudnessVad(), ScriptedNetwork(answers)
+    first = CtcRecognizer(SayingCtc(*names), vad, name="mini", versions={})
+    second = SpeechLLMRecognizer(network, vad, name="mini", versions={"mooer": "0"})
+    return DraftedRecognizer(first, second, draft_alone=draft_alone), network
 
 
 def listen(drafts, answers, *, samples=CLIP, language="en", draft_alone=False, **options):
@@ -235,3 +265,36 @@ def test_a_part_of_a_chunk_by_times_of_the_input():
     assert part.samples[0] == 8_000
     assert part.samples[8_000] == 16_000
     assert chunk.cut(2.5, 3.5) is chunk
+
+
+def test_a_ctc_head_drafts():
+    recognizer, network = by_ctc(["今", "天", "好"], ["A fine day."])
+    options = RecognizeOptions(task="asr_ast", words=True)
+    [segment] = recognizer.transcribe(CLIP, options, rate_hz=16_000).segments
+    assert (segment.text, segment.translation) == ("今天好", "A fine day.")
+    assert [word.text for word in segment.words] == ["今", "天", "好"]
+    assert network.asked[0][0] == "ast"
+    assert network.asked[0][2] == "今天好"
+    assert segment.language == "zh"
+
+
+def test_of_a_ctc_head_too_the_language_is_known_by_its_words():
+    recognizer, network = by_ctc(["▁good", "▁day"], ["日安。"])
+    said = recognizer.transcribe(CLIP, RecognizeOptions(task="ast", to="zh"), rate_hz=16_000)
+    assert (said.text, said.translation) == ("good day", "日安。")
+    assert said.language == "en"
+    assert network.asked[0][0] == "ast_zh"
+
+
+def test_what_the_llm_leaves_out_no_ctc_head_translates():
+    recognizer, _ = by_ctc(["今", "天"], [""] * 5)
+    [segment] = recognizer.transcribe(
+        CLIP, RecognizeOptions(task="asr_ast"), rate_hz=16_000
+    ).segments
+    assert (segment.text, segment.translation or "") == ("今天", "")
+
+
+def test_a_draft_by_ctc_is_streamed():
+    recognizer, _ = by_ctc(["▁good", "▁day"], ["日安。"])
+    options = RecognizeOptions(task="asr_ast", to="zh")
+    assert "".join(recognizer.stream(CLIP, options, rate_hz=16_000)) == "good day\n日安。"

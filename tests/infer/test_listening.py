@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.fakes import LoudnessVad, ScriptedWhisper, speech
-from tests.infer.test_drafted import ScriptedNetwork
+from tests.infer.test_drafted import ScriptedNetwork, by_ctc
 from tests.models import sense_voice_folder
 
 from mooer.errors import ConfigError
@@ -53,6 +53,15 @@ def test_whisper_says_its_words():
     assert (transcript.model, transcript.task, transcript.language) == ("whisper", "asr", "en")
     assert transcript.language_probability == 0.9
     assert transcript.duration_s == 3.5
+
+
+def test_a_ctc_head_before_an_llm_says_its_words():
+    recognizer, network = by_ctc(["今", "天", "好"], ["A fine day."])
+    _, [segment] = heard(recognizer, task="asr_ast")
+    assert (segment.text, segment.translation) == ("今天好", "A fine day.")
+    assert network.asked[0][2] == "今天好"
+    with pytest.raises(ConfigError, match="no use for prompt"):
+        listen_by(recognizer, RecognizeOptions(prompt="as before"))
 
 
 def test_whisper_translates_a_sentence_when_it_is_said():

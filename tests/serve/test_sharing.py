@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from tests.fakes import LoudnessVad
+from tests.infer.test_drafted import CLIP, by_ctc
 from tests.serve.stand import WORDS, LoudWhisper, until, wav
 
 from mooer.infer.guarded import RecognizeOptions
@@ -44,6 +45,17 @@ def test_several_callers_share_a_batch_and_each_has_its_own_text():
     assert sizes == [1, 6]
     assert whisper.batches == [1, 6]
     shared.close()
+
+
+def test_a_ctc_head_and_the_llm_behind_it_are_shared():
+    recognizer, _ = by_ctc(["今", "天"], ["Today."])
+    sizes = []
+    shared = share(recognizer, threads=1, max_batch=8, on_batch=sizes.append)
+    listener = shared.listener(Job(Caller("a"), 10))
+    said = listener.transcribe(CLIP, RecognizeOptions(task="asr_ast"), rate_hz=16_000)
+    assert (said.text, said.translation) == ("今天", "Today.")
+    shared.close()
+    assert sizes == [1, 1]  # of who spells, and of the LLM
 
 
 def test_other_options_are_another_batch():

@@ -96,8 +96,8 @@ Part = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="Of a speech LLM: engine=native, llama or torch, draft=none; of a released folder, "
-        "what is not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
+        help="Of a speech LLM: engine=native, llama or torch, draft=ctc or none; of a released "
+        "folder, what is not in it: llm=PATH, encoder=FOLDER, lora_alpha=16.",
     ),
 ]
 Align = Annotated[

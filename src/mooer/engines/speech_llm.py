@@ -17,7 +17,6 @@ import functools
 import logging
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,17 +24,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mooer.audio.frontend import LogMel
-from mooer.config import from_mapping, read_yaml
+from mooer.config import from_mapping
 from mooer.engines.device import CPU
 from mooer.engines.embedding_llm import EmbeddingLLM, Prompt
-from mooer.engines.gated_adapter import AdapterOptions, GatedAdapter
-from mooer.engines.llm import find_gguf
 from mooer.engines.lora_gguf import ARCHITECTURES, as_gguf, read_architecture
 from mooer.engines.qwen_onnx import packed
-from mooer.engines.whisper_encoder import WhisperEncoder
+from mooer.engines.speech_folder import (
+    CONFIG,
+    LlmOptions,
+    SpeechEar,
+    SpeechLLMOptions,
+    WhisperOptions,
+    llm_file,
+    read_options,
+    released_encoder,
+)
 from mooer.errors import ModelError, MooerError
-from mooer.store import located
 from mooer.store.lora import WEIGHTS
 from mooer.store.lora import read_options as read_lora_options
 from mooer.tasks.layout import Text
@@ -45,63 +49,10 @@ Floats = NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
-CONFIG = "mooer.yaml"
-ENCODER = "encoder.safetensors"
-ADAPTER = "adapter.safetensors"
 LORA = "lora.gguf"  # as llama.cpp has it
 PEFT = "lora"  # the folder, as peft has it
-_LLM = "llm"  # path of an LLM that is in the folder
 _CONTEXT_TOKENS = 8192  # of all that is answered together
 _NUM_SEQUENCES = 16
-
-
-@dataclass(frozen=True)
-class WhisperOptions:
-    """The encoder's section `config`, as `mooer.models.encoders.whisper` writes it."""
-
-    num_mels: int = 80
-    width: int = 512
-    num_heads: int = 8
-    ffn_width: int = 2048
-    num_layers: int = 6
-    max_frames: int = 1500
-    pad_to_s: float | None = None
-    extra_layers: int = 0
-    stored_layers: int = 0  # of training
-    final_norm: bool = True
-    dropout: float = 0.0  # of training
-
-
-@dataclass(frozen=True)
-class EncoderOptions:
-    """Which encoder, and where its released weights are."""
-
-    name: str
-    config: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None
-
-
-@dataclass(frozen=True)
-class LlmOptions:
-    """Where the LLM is, and whether there is LoRA for it."""
-
-    path: str
-    dtype: str = "float32"  # of torch
-    lora: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class SpeechLLMOptions:
-    """`mooer.yaml` in the folder of a saved model."""
-
-    encoder: EncoderOptions
-    llm: LlmOptions
-    adapter: AdapterOptions = field(default_factory=AdapterOptions)
-    adapter_weights: str | None = None  # where training began
-    template: str = "mooer"
-    ctc: dict[str, Any] | None = None  # a head that is not used to answer
-    draft: str | None = None  # the recogniser whose text is shown: store:NAME, or a path
-    draft_alone: bool = False  # then without the sound
 
 
 class SpeechLLM:
@@ -129,17 +80,6 @@ class SpeechLLM:
             raise ModelError(f"{folder} cannot be run without torch: {reason}")
         self.template = options.template
         self.draft_alone = options.draft_alone
-        whisper = from_mapping(WhisperOptions, options.encoder.config, where="encoder whisper")
-        own = folder / ENCODER
-        self._encoder = WhisperEncoder(
-            _released(options.encoder),
-            weights=own if own.is_file() else None,
-            device=device,
-            compute_type=compute_type,
-            num_threads=num_threads or 0,
-        )
-        _check(self._encoder, whisper, folder)
-        self.frontend = LogMel(whisper.num_mels, pad_to_s=whisper.pad_to_s)
         self.llm = _open_llm(
             options.llm,
             folder,
@@ -149,10 +89,15 @@ class SpeechLLM:
             exact=exact,
         )
         try:
-            self._adapter = GatedAdapter(
-                folder / ADAPTER, options.adapter, self._encoder.width, self.llm.width
+            self._ear = SpeechEar(
+                folder,
+                options,
+                self.llm.width,
+                device=device,
+                compute_type=compute_type,
+                num_threads=num_threads,
             )
-        except ModelError:
+        except MooerError:
             self.llm.close()
             raise
 
@@ -169,12 +114,8 @@ class SpeechLLM:
         return frozenset(ids)
 
     def encode(self, utterances: Sequence[Floats]) -> list[Floats]:
-        """Embeddings [N, W] of utterances [T] at 16 kHz.
-
-        AudioError if one is too short for a frame, ModelError if one is too long for the encoder.
-        """
-        frames = self._encoder.encode([self.frontend(samples) for samples in utterances])
-        return [self._adapter(one) for one in frames]
+        """Embeddings [N, W] of utterances [T] at 16 kHz; errors as `SpeechEar.hear`."""
+        return self._ear.hear(utterances)
 
     def prompts(
         self,
@@ -217,13 +158,6 @@ class SpeechLLM:
         self.close()
 
 
-def read_options(folder: Path) -> SpeechLLMOptions:
-    """`mooer.yaml` of a folder; ModelError if there is none, ConfigError for an unknown key."""
-    if not (folder / CONFIG).is_file():
-        raise ModelError(f"{folder} holds no {CONFIG}: it is no model that mooer has saved")
-    return read_yaml(SpeechLLMOptions, folder / CONFIG)
-
-
 def why_not(folder: Path) -> str | None:
     """Why this engine cannot run a saved model, in a sentence; None if it can.
 
@@ -233,7 +167,7 @@ def why_not(folder: Path) -> str | None:
         options = read_options(folder)
         if faults := list(_foreign(options)):
             return faults[0]
-        _released(options.encoder)
+        released_encoder(options.encoder)
         llm = llm_file(options.llm.path, folder)
         if options.llm.lora is not None and not (folder / LORA).is_file():
             if not (folder / PEFT / WEIGHTS[0]).is_file():
@@ -313,43 +247,3 @@ def _foreign(options: SpeechLLMOptions) -> Iterator[str]:
     if options.adapter.name != "gated":
         yield f"its adapter is {options.adapter.name}, and only gated is known"
     template(options.template)
-
-
-def _released(options: EncoderOptions) -> Path:
-    """The folder of the released Whisper; ModelError if the model has none, or another format."""
-    if options.weights is None:
-        raise ModelError(
-            f"all of its encoder is in the folder, and CTranslate2 needs the released Whisper "
-            f"beside it: name that in {CONFIG} as encoder.weights, say store:whisper-base"
-        )
-    place = located(options.weights)
-    folder = place.parent if place.name == "model.bin" else place
-    if not (folder / "model.bin").is_file():
-        raise ModelError(f"its encoder is made of {place}, which holds no model.bin of CTranslate2")
-    return folder
-
-
-def llm_file(path: str, folder: Path) -> Path:
-    """The GGUF that `mooer.yaml` in a folder names; ModelError if it names something else."""
-    place = folder / _LLM if path == _LLM else located(path)
-    if (place / "config.json").is_file():
-        raise ModelError(f"its LLM {path} is in the format of transformers, and not a GGUF file")
-    return find_gguf(place)
-
-
-def _check(encoder: WhisperEncoder, options: WhisperOptions, folder: Path) -> None:
-    """ModelError if weights are of other sizes than `mooer.yaml` says."""
-    # Blocks that were added and have not learned change nothing, and are not in the weights.
-    layers = (options.num_layers, options.num_layers + options.extra_layers)
-    found = {
-        "num_mels": (encoder.num_mels, (options.num_mels,)),
-        "width": (encoder.width, (options.width,)),
-        "max_frames": (encoder.max_frames, (options.max_frames,)),
-        "num_layers": (encoder.num_layers, layers),
-    }
-    for name, (got, wanted) in found.items():
-        if got not in wanted:
-            raise ModelError(
-                f"the encoder of {folder} has {name} {got}, but {CONFIG} says "
-                f"{' or '.join(map(str, sorted(set(wanted))))}: they are not of one model"
-            )

@@ -23,8 +23,9 @@ import torch
 from torch import nn
 
 from mooer.config import read_yaml, write_yaml
+from mooer.engines.speech_folder import llm_file
 from mooer.engines.speech_llm import LORA as LORA_GGUF
-from mooer.engines.speech_llm import llm_file, why_not
+from mooer.engines.speech_llm import why_not
 from mooer.errors import ConfigError, ModelError
 from mooer.export.llm import Base, updates
 from mooer.models.adapter import build_adapter

@@ -1,4 +1,4 @@
-"""CTC models that texts are aligned by, by name or by folder."""
+"""CTC models that spell, by name or by folder: texts are aligned by them, and speech is heard."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from pathlib import Path
 
 from mooer.decoding.ctc import CtcModel
 from mooer.engines.device import AUTO
+from mooer.engines.llm_ctc import LlmCtc
+from mooer.engines.rich import CONFIG, Rich
+from mooer.engines.speech_folder import CTC
 from mooer.errors import ModelError
-from mooer.registry import Table
 from mooer.store import fetch
 
 DEFAULT_ALIGNER = "rich-mini"
-ENCODER = "whisper-base"  # whose frames the heads read
-# Given the folders of the heads and of their encoder, device, and num_threads (0: all), each is
-# a `CtcModel`. A kind is known by a file of its folder, or of one in it.
-ALIGNERS = Table("aligner", {"rich.yaml": "mooer.engines.rich:Rich"})
+ENCODER = "whisper-base"  # whose frames the heads of rich-mini read
 
 
 def load_aligner(
@@ -30,16 +29,26 @@ def load_aligner(
     """
     name = DEFAULT_ALIGNER if name == "default" else name
     folder = fetch(name, offline=offline)
-    for file in ALIGNERS:
-        if holds(folder, file):
-            kind = ALIGNERS.load(file)
-            encoder = fetch(ENCODER, offline=offline)
-            model: CtcModel = kind(folder, encoder, device=device, num_threads=num_threads or 0)
-            return model
+    if holds(folder, CONFIG) or holds(folder, CTC):
+        return load_speller(folder, device=device, num_threads=num_threads, offline=offline)
     raise ModelError(
-        f"{name} cannot be aligned to: {folder} holds no {' or '.join(ALIGNERS)}; take "
+        f"{name} cannot be aligned to: {folder} holds no {CONFIG} and no {CTC}; take "
         f"{DEFAULT_ALIGNER}"
     )
+
+
+def load_speller(
+    folder: Path,
+    *,
+    device: str = AUTO,
+    num_threads: int | None = None,
+    offline: bool | None = None,
+) -> Rich | LlmCtc:
+    """The CTC head of a folder: of a rich model, or of a speech LLM. ModelError if it has none."""
+    if holds(folder, CONFIG):
+        encoder = fetch(ENCODER, offline=offline)
+        return Rich(folder, encoder, device=device, num_threads=num_threads or 0)
+    return LlmCtc(folder, device=device, num_threads=num_threads or 0)
 
 
 def holds(folder: Path, file: str) -> bool:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source, read_wave
 from mooer.decoding.pieces import pieces
 from mooer.engines.embedding_llm import Floats, Prompt
-from mooer.engines.speech_llm import CONFIG, SpeechLLM, read_options
+from mooer.engines.speech_folder import CONFIG, read_options
+from mooer.engines.speech_llm import SpeechLLM
 from mooer.engines.token_search import GenerateOptions
 from mooer.errors import AudioError, ConfigError, DecodeError, ModelError
 from mooer.infer.longform import Samples

@@ -1,4 +1,4 @@
-"""A CTC model that spells, as a recogniser: rich-mini by itself, or with a language model.
+"""A CTC model that spells, as a recogniser: rich-mini or mini's head, or with a language model.
 
     recognizer = CtcRecognizer(load_rich(), vad, name="rich-mini", versions={})
     recognizer.transcribe("talk.mp3", RecognizeOptions(fusion=fusion))
@@ -15,10 +15,9 @@ from pathlib import Path
 
 from mooer.audio.vad import Samples, SpeechModel
 from mooer.engines.device import AUTO
-from mooer.engines.rich import Rich
 from mooer.engines.whisper import TimedWord
 from mooer.errors import ModelError
-from mooer.infer.aligners import ENCODER
+from mooer.infer.aligners import load_speller
 from mooer.infer.answering import language_of
 from mooer.infer.boosted import boost_units
 from mooer.infer.ctc_ear import Speller, words_of
@@ -26,7 +25,6 @@ from mooer.infer.ctc_search import CtcSearch, Spelling
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk
 from mooer.infer.one_pass import OnePassOptions, OnePassRecognizer, OnePassRun, held, refuse
-from mooer.store import fetch
 from mooer.text import find_language
 from mooer.transcript import Segment
 
@@ -113,7 +111,6 @@ def load_ctc(
     offline: bool | None = None,
 ) -> CtcRecognizer:
     """The speller of a folder on its encoder. ModelError if it has none."""
-    encoder = fetch(ENCODER, offline=offline)
-    model = Rich(folder, encoder, device=device, num_threads=num_threads or 0)
+    model = load_speller(folder, device=device, num_threads=num_threads, offline=offline)
     versions = {name: version(name) for name in ("mooer", "ctranslate2")}
     return CtcRecognizer(model, vad, name=folder.resolve().name, versions=versions)

@@ -1,10 +1,11 @@
-"""Two recognisers one after the other: Whisper drafts, a speech LLM hears each sentence again.
+"""Two recognisers one after the other: one drafts, a speech LLM hears each sentence again.
 
     recognizer = DraftedRecognizer(whisper, SpeechLLMRecognizer(...))
     recognizer.transcribe("talk.mp3", RecognizeOptions(task="asr_ast"))
 
 Whisper is quick on long recordings, knows a hundred languages and gives times; the LLM reads its
 draft beside the sound, mends it, and translates. What the LLM was not trained for stays Whisper's.
+In its place the CTC head of the speech LLM may draft, which is quicker and knows two languages.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import Any
 from mooer.audio.wave import SAMPLE_RATE_HZ, Source
 from mooer.decoding import rules
 from mooer.errors import ConfigError
-from mooer.infer.answering import Answered, Answerer
+from mooer.infer.answering import Answered, Answerer, language_of
+from mooer.infer.ctc_recognizer import CtcHeard, CtcRecognizer
 from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, Samples
+from mooer.infer.one_pass import OnePassRun
 from mooer.infer.recognizer import Recognizer, WhisperRun
 from mooer.infer.run import Listener, OnProgress, Run
 from mooer.infer.speech_llm import SpeechLLMRecognizer, by_length, read_utterance
@@ -45,7 +48,11 @@ class DraftedRecognizer(Listener):
     """
 
     def __init__(
-        self, first: Recognizer, second: SpeechLLMRecognizer, *, draft_alone: bool = False
+        self,
+        first: Recognizer | CtcRecognizer,
+        second: SpeechLLMRecognizer,
+        *,
+        draft_alone: bool = False,
     ) -> None:
         super().__init__(
             first.vad, name=second.name, versions={**first.versions, **second.versions}
@@ -77,7 +84,7 @@ class DraftedRecognizer(Listener):
         *,
         rate_hz: int | None = None,
     ) -> Iterator[str]:
-        """What Whisper writes of one utterance, and on a line of its own what the LLM does.
+        """What the first writes of one utterance, and on a line of its own what the LLM does.
 
         Both are greedy, and come as they are written; no guard looks at them. AudioError if the
         utterance cannot be read or is longer than 30 s, ConfigError as `run`, and for language
@@ -104,7 +111,7 @@ class _DraftedRun(Run):
     def __init__(
         self,
         recognizer: DraftedRecognizer,
-        first: WhisperRun,
+        first: WhisperRun | OnePassRun[CtcHeard],
         options: RecognizeOptions,
         on_progress: OnProgress | None,
     ) -> None:
@@ -116,14 +123,15 @@ class _DraftedRun(Run):
     def decoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Iterable[Segment]]]:
         """Each chunk with its sentences, heard twice."""
         for chunk, segments in self._first.decoded(chunks):
-            if not self._is_chosen:
-                self._choose()
-            yield chunk, self._heard_again(chunk, list(segments))
+            drafted = list(segments)
+            if not self._is_chosen and drafted:
+                self._choose(drafted[0].text)
+            yield chunk, self._heard_again(chunk, drafted)
 
     def streamed(self, samples: Samples) -> Iterator[str]:
         """The transcript of an utterance [T], then the LLM's answer, as they are written.
 
-        What the LLM does not know is Whisper's own translation, if one is wanted.
+        What the LLM does not know is Whisper's own translation, if it drafts and one is wanted.
         """
         draft = ""
         for piece in self._first.streamed():
@@ -131,7 +139,7 @@ class _DraftedRun(Run):
             yield piece
         if not draft:
             return
-        self._choose(beam_size=1)
+        self._choose(draft, beam_size=1)
         if self._answerer:
             yield "\n"
             yield from self._answerer.stream(samples, draft)
@@ -142,10 +150,11 @@ class _DraftedRun(Run):
             yield "\n"
             yield translation
 
-    def _choose(self, beam_size: int | None = None) -> None:
+    def _choose(self, draft: str, beam_size: int | None = None) -> None:
         """What the LLM is to do, by what was heard first."""
         self._is_chosen = True
-        self.language = self._first.language
+        known = self._first.language
+        self.language = language_of(draft) if known == "und" else known
         self.language_probability = self._first.language_probability
         self._answerer = self._answerer_for(self.language, beam_size)
 
@@ -209,15 +218,15 @@ class _DraftedRun(Run):
 
     def _translated(self, chunk: Chunk, segment: Segment) -> Segment:
         """With a translation, where one is wanted and the LLM has given none."""
-        options = self._options
+        options, first = self._options, self._recognizer.first
         if options.task == "asr" or segment.translation:
             return segment
         if self.language == options.to:
             return replace(segment, translation=segment.text)
-        if options.to != "en":
+        if options.to != "en" or not isinstance(first, Recognizer):
             return segment  # Whisper knows English alone; a warning tells that this one is missing
         part = chunk.cut(segment.start_s, segment.end_s)
-        return replace(segment, translation=self._recognizer.first.translation(part, self.language))
+        return replace(segment, translation=first.translation(part, self.language))
 
 
 def share_changed(draft: str, text: str) -> float:

@@ -13,12 +13,11 @@ from mooer.audio.vad import SpeechModel
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.engines.device import AUTO
 from mooer.engines.llm import usable_cores
-from mooer.engines.rich import Rich
 from mooer.engines.whisper import TimedWord
 from mooer.errors import ConfigError
-from mooer.infer.aligners import ENCODER, holds
+from mooer.infer.aligners import holds, load_speller
 from mooer.infer.answering import Answerer
-from mooer.infer.ctc_ear import ctc_ear
+from mooer.infer.ctc_ear import Speller, ctc_ear
 from mooer.infer.drafted import LANGUAGES, DraftedRecognizer
 from mooer.infer.ear import Ear, OnePassEar, Samples
 from mooer.infer.enriched import Enrichment
@@ -46,7 +45,7 @@ def listen_by(
     *,
     instead: Callable[[Translate | None], Translate] | None = None,
 ) -> Session:
-    """A session that hears by a recogniser: Whisper, with or without an LLM, or SenseVoice.
+    """A session that hears by a recogniser: Whisper or CTC, with or without an LLM, or SenseVoice.
 
     `instead` is given what would translate each sentence while nothing else is heard (None, if
     nothing would), and returns what is called in its place. ConfigError for another recogniser, and
@@ -56,7 +55,12 @@ def listen_by(
     ear: Ear
     translate: Translate | None = None
     if isinstance(recognizer, DraftedRecognizer):
-        ear = WhisperEar(recognizer.first.engine, options)
+        first = recognizer.first
+        if isinstance(first, Recognizer):
+            ear = WhisperEar(first.engine, options)
+        else:
+            first.check(replace(options, task="asr"))
+            ear = _ctc_ear(first.model, options)
         if options.task != "asr":
             translate = DraftTranslation(recognizer, options)
     elif isinstance(recognizer, Recognizer):
@@ -104,14 +108,14 @@ def listen_by_ctc(
     """A session that hears by the CTC head of a folder. ModelError if it has none."""
     options = options or RecognizeOptions()
     check_ctc(options, folder.name)
-    encoder, threads = fetch(ENCODER, offline=offline), num_threads or usable_cores()
-    model = Rich(folder, encoder, device=device, num_threads=threads)
+    threads = num_threads or usable_cores()
+    model = load_speller(folder, device=device, num_threads=threads, offline=offline)
     vad = SpeechModel(next(fetch("silero-vad", offline=offline).glob("*.onnx")))
-    return listen_by_rich(model, vad, folder.name, options, live)
+    return listen_by_speller(model, vad, folder.name, options, live)
 
 
-def listen_by_rich(
-    model: Rich,
+def listen_by_speller(
+    model: Speller,
     vad: SpeechModel,
     name: str,
     options: RecognizeOptions,
@@ -120,12 +124,18 @@ def listen_by_rich(
     """The same by a model that is loaded."""
     check_ctc(options, name)
     return Session(
-        ctc_ear(model, language=options.language, hotwords=options.expected, fusion=options.fusion),
+        _ctc_ear(model, options),
         vad,
         options,
         live,
         name=name,
         versions={name: version(name) for name in ("mooer", "ctranslate2")},
+    )
+
+
+def _ctc_ear(model: Speller, options: RecognizeOptions) -> OnePassEar:
+    return ctc_ear(
+        model, language=options.language, hotwords=options.expected, fusion=options.fusion
     )
 
 
@@ -205,9 +215,9 @@ class DraftTranslation:
         if answerer is not None:
             [answered] = by_length(answerer, [chunk], 1, [segment.text])
             return replace(segment, translation=answered.answer.translation)
-        if options.to != "en":
-            return segment
         whisper = self._recognizer.first
+        if options.to != "en" or not isinstance(whisper, Recognizer):
+            return segment
         return replace(segment, translation=whisper.translation(chunk, language))
 
     def _answerer(self, language: str) -> Answerer[Any] | None:

@@ -16,7 +16,7 @@ from mooer.engines.device import AUTO, CUDA, place
 from mooer.engines.llm import LLM, usable_cores
 from mooer.engines.whisper import Whisper
 from mooer.errors import ConfigError, ModelError
-from mooer.infer.ctc_recognizer import load_ctc
+from mooer.infer.ctc_recognizer import CtcRecognizer, load_ctc
 from mooer.infer.drafted import DraftedRecognizer
 from mooer.infer.fusion import Fusion
 from mooer.infer.guarded import RecognizeOptions
@@ -28,7 +28,13 @@ from mooer.infer.rich import RichEnricher, load_rich
 from mooer.infer.run import Listener, Run
 from mooer.infer.sense_voice import load_sense_voice
 from mooer.infer.sense_voice import options_from as sense_voice_options
-from mooer.infer.speech_llm import drafts_by, holds_speech_llm, is_draft_alone, load_speech_llm
+from mooer.infer.speech_llm import (
+    CTC_DRAFT,
+    drafts_by,
+    holds_speech_llm,
+    is_draft_alone,
+    load_speech_llm,
+)
 from mooer.infer.stream import Session
 from mooer.infer.translator import CONTEXT_SEGMENTS, OnText, Translator, check_pair
 from mooer.infer.utterance import LiveOptions
@@ -118,9 +124,8 @@ def load(
             folder, vad, task=task, num_threads=threads, check_md5=check_md5, parts=parts
         )
         if draft := drafts_by(folder, given):
-            first = _whisper(fetch(draft, offline=offline), vad, device, threads, name=draft)
-            alone = is_draft_alone(folder)
-            recognizer = DraftedRecognizer(first, recognizer, draft_alone=alone)
+            first = _drafter(folder, draft, vad, device, threads, offline)
+            recognizer = DraftedRecognizer(first, recognizer, draft_alone=is_draft_alone(folder))
     else:
         raise ModelError(_NO_RECOGNISER.format(name=name))
     return Model(
@@ -204,6 +209,15 @@ def _whisper(
         versions=versions,
         make_crew=lambda: Whisper(folder, num_threads=1, workers=num_threads),
     )
+
+
+def _drafter(
+    folder: Path, draft: str, vad: SpeechModel, device: str, num_threads: int, offline: bool | None
+) -> Recognizer | CtcRecognizer:
+    """Who writes what the speech LLM of a folder is shown."""
+    if draft == CTC_DRAFT:
+        return load_ctc(folder, vad, device=device, num_threads=num_threads, offline=offline)
+    return _whisper(fetch(draft, offline=offline), vad, device, num_threads, name=draft)
 
 
 class Model:

@@ -19,7 +19,7 @@ from mooer.infer.guarded import RecognizeOptions
 from mooer.infer.longform import Chunk, pack, sentences
 from mooer.infer.pool import transcripts
 from mooer.infer.run import Listener, OnProgress, Run
-from mooer.text import is_cjk, split_words
+from mooer.text import is_cjk, join_text, split_words
 from mooer.transcript import Segment, Transcript
 
 H = TypeVar("H")
@@ -128,6 +128,13 @@ class OnePassRun(Run, Generic[H]):
             heard = recognizer.hear_as([chunk.samples for chunk in together], self._options)
             for chunk, one in zip(together, heard, strict=True):
                 yield chunk, recognizer.to_segments(self, chunk, one)
+
+    def streamed(self) -> Iterator[str]:
+        """The text in pieces, instead of segments: a sentence each."""
+        written = ""
+        for segment in self:
+            before, written = written, join_text([written, segment.text])
+            yield written[len(before) :]
 
     def sentences(
         self, chunk: Chunk, words: Sequence[TimedWord], blank: Segment

@@ -22,8 +22,9 @@ from mooer.audio.wave import SAMPLE_RATE_HZ, Source, Wave, open_wave, read_wave
 from mooer.decoding import rules
 from mooer.decoding.generation import SearchOptions
 from mooer.engines.device import AUTO, CUDA
+from mooer.engines.speech_folder import read_options
 from mooer.engines.speech_llm import SpeechLLM as NativeSpeechLLM
-from mooer.engines.speech_llm import read_options, why_not
+from mooer.engines.speech_llm import why_not
 from mooer.errors import (
     AudioError,
     ConfigError,
@@ -57,11 +58,12 @@ PARTS: Mapping[str, Callable[[str], Any]] = {
     "encoder": str,
     "lora_alpha": float,
     "engine": str,  # one of ENGINES
-    "draft": str,  # the Whisper that drafts, or NO_DRAFT
+    "draft": str,  # the Whisper that drafts, CTC_DRAFT or NO_DRAFT
     "device": str,  # see `engines.device`
 }
 ENGINES = ("native", "torch", "llama")  # llama: native, the LLM on llama.cpp even so
 NO_DRAFT = "none"
+CTC_DRAFT = "ctc"  # by the model's own CTC head
 _TOGETHER = 8  # batches of chunks of several inputs that are held at once
 _AHEAD = 4  # batches that are read at once, so that chunks of like length go together
 
@@ -190,7 +192,7 @@ def holds_speech_llm(folder: Path) -> bool:
 
 
 def drafts_by(folder: Path, parts: Mapping[str, str]) -> str | None:
-    """The Whisper whose drafts a speech LLM is to be shown, by `parts` or as it was trained."""
+    """Whose drafts a speech LLM is shown, a Whisper's or CTC_DRAFT, by `parts` or as trained."""
     if not (folder / CONFIG).is_file():
         return None
     draft = parts.get("draft") or read_options(folder).draft

@@ -13,7 +13,6 @@ lower case and without punctuation: what is heard, not how it is written.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +23,9 @@ from torch.nn import functional
 
 from mooer.errors import ModelError
 from mooer.models.tensors import StrPath, fill, read_tensors
-from mooer.text import is_cjk
+from mooer.text.units import START, spoken_runs
 
 BLANK = 0  # class; unit u is class u + 1
-_UNIT = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
 @dataclass(frozen=True)
@@ -40,19 +38,8 @@ class CtcConfig:
 
 def spell(text: str, tokenizer: Any) -> list[int]:
     """Token ids of what is heard in a text: characters of Chinese, words of all else."""
-    ids: list[int] = []
-    for word in _UNIT.findall(text.lower()):
-        latin = ""
-        for character in f"{word}\0":
-            if is_cjk(character) or character == "\0":
-                if latin:
-                    ids += tokenizer.encode(f" {latin}", add_special_tokens=False)
-                latin = ""
-                if character != "\0":
-                    ids += tokenizer.encode(character, add_special_tokens=False)
-            else:
-                latin += character
-    return ids
+    runs = (run.replace(START, " ") for run in spoken_runs(text))
+    return [id for run in runs for id in tokenizer.encode(run, add_special_tokens=False)]
 
 
 def units_of(texts: Iterable[str], tokenizer: Any) -> list[int]:

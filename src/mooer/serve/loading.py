@@ -11,11 +11,11 @@ from typing import Any
 
 from mooer.audio.vad import SpeechModel
 from mooer.engines.llm import LLM, usable_cores
-from mooer.engines.rich import Rich
 from mooer.errors import ConfigError
-from mooer.infer.aligners import ENCODER
+from mooer.infer.aligners import load_speller
+from mooer.infer.ctc_ear import Speller
 from mooer.infer.guarded import RecognizeOptions
-from mooer.infer.listening import holds_ctc, listen_by, listen_by_rich
+from mooer.infer.listening import holds_ctc, listen_by, listen_by_speller
 from mooer.infer.model import DEFAULT_LLM, load
 from mooer.infer.run import Listener
 from mooer.infer.stream import Session
@@ -77,7 +77,7 @@ class RecogniserEngine:
 class CtcEngine:
     """rich-mini: it hears streams, and has no recogniser for recordings."""
 
-    def __init__(self, model: Rich, vad: SpeechModel, name: str) -> None:
+    def __init__(self, model: Speller, vad: SpeechModel, name: str) -> None:
         self._model = model
         self._vad = vad
         self._name = name
@@ -90,7 +90,7 @@ class CtcEngine:
 
     def listen(self, job: Job, options: RecognizeOptions, live: LiveOptions | None) -> Session:
         """A session for one live stream. ConfigError for what it cannot do."""
-        return listen_by_rich(self._model, self._vad, self._name, options, live)
+        return listen_by_speller(self._model, self._vad, self._name, options, live)
 
     def close(self) -> None:
         """Nothing runs on its own."""
@@ -113,8 +113,8 @@ def load_recogniser(name: str, settings: Settings, metrics: Metrics) -> Any:
     folder = fetch(name)
     if holds_ctc(folder):
         vad = SpeechModel(next(fetch("silero-vad").glob("*.onnx")))
-        rich = Rich(folder, fetch(ENCODER), device=settings.device, num_threads=threads)
-        return CtcEngine(rich, vad, folder.name)
+        speller = load_speller(folder, device=settings.device, num_threads=threads)
+        return CtcEngine(speller, vad, folder.name)
     model = load(name, num_threads=threads, parts={"device": settings.device})
     shared = share(
         model.recognizer,

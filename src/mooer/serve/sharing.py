@@ -133,14 +133,14 @@ class _JobRecognizer(Recognizer):
 
 
 class SharedOnePass:
-    """SenseVoice and Paraformer: utterances of all callers side by side."""
+    """SenseVoice, Paraformer, CTC heads: utterances of all callers side by side."""
 
     def __init__(
         self, recognizer: OnePassRecognizer[Any], max_batch: int, on_batch: OnBatch
     ) -> None:
         self._recognizer = recognizer
         self._batcher = Batcher[Samples, Any](
-            lambda language, utterances: recognizer.hear(utterances, language),
+            lambda options, utterances: recognizer.hear_as(utterances, options),
             max_batch=4 * max_batch,  # a pass over each, no token by token
             on_batch=on_batch,
             name=recognizer.name,
@@ -150,11 +150,12 @@ class SharedOnePass:
         """The network for one request."""
         one = copy.copy(self._recognizer)
 
-        def hear(utterances: Sequence[Samples], language: str | None = None) -> list[Any]:
+        def hear_as(utterances: Sequence[Samples], options: RecognizeOptions) -> list[Any]:
             costs = [len(utterance) / 16_000 for utterance in utterances]
-            return self._batcher.map(job, language, utterances, costs)
+            key = replace(_deciding(options), language=options.language)
+            return self._batcher.map(job, key, utterances, costs)
 
-        one.hear = hear  # type: ignore[method-assign]
+        one.hear_as = hear_as  # type: ignore[method-assign]
         return with_enricher_of(self._recognizer, one)
 
     def close(self) -> None:
@@ -218,19 +219,22 @@ class _Same:
 
 
 class SharedDrafted:
-    """Whisper and the LLM behind it, each shared."""
+    """Who drafts and the LLM behind it, each shared."""
 
     def __init__(
         self, recognizer: DraftedRecognizer, threads: int, max_batch: int, on_batch: OnBatch
     ) -> None:
         self._recognizer = recognizer
-        self._first = SharedWhisper(recognizer.first, threads, max_batch, on_batch)
+        self._first = share(
+            recognizer.first, threads=threads, max_batch=max_batch, on_batch=on_batch
+        )
         self._second = SharedSpeechLLM(recognizer.second, max_batch, on_batch)
 
     def listener(self, job: Job) -> Listener:
         """Both for one request."""
         one = copy.copy(self._recognizer)
-        one.first = self._first.listener(job)
+        first: Any = self._first.listener(job)
+        one.first = first
         one.second = self._second.listener(job)
         return with_enricher_of(self._recognizer, one)
 

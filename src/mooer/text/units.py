@@ -112,6 +112,20 @@ def words_of(text: str) -> list[str]:
     return [piece for run in _WORD.findall(_plain(text)) for piece in _pieces(run)]
 
 
+def spoken_runs(text: str) -> list[str]:
+    """What of a text is spelled run by run: each Chinese character, and words after a ▁.
+
+    >>> spoken_runs("我用Python, don't")
+    ['我', '用', '▁python', "▁don't"]
+    """
+    found: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        for chinese, run in itertools.groupby(word, is_cjk):
+            text = "".join(run)
+            found += text if chinese else [START + text]
+    return found
+
+
 def read_units(path: str | os.PathLike[str]) -> Units:
     """A units.txt. ModelError names the line that is not as it should be."""
     path = Path(path)
