@@ -80,7 +80,9 @@ def main() -> None:
         "--sets", nargs="*", help="of `ast`: those alone whose names hold one of these"
     )
     parser.add_argument("--systems", nargs="*", help="of `ast`, likewise")
-    parser.add_argument("--engine", help="of the model's LLM, say llama: see --part of transcribe")
+    parser.add_argument(
+        "--part", nargs="*", default=[], help="engine=llama, draft=ctc: of the model"
+    )
     parser.add_argument("--plot", type=Path, help="the PNG that `noise` writes")
     args = parser.parse_args()
     args.name = Path(args.model).name
@@ -89,12 +91,13 @@ def main() -> None:
 
 
 @cache
-def load(name: str, num_threads: int, engine: str | None = None) -> mooer.Model:
-    return mooer.load(name, num_threads=num_threads, parts={"engine": engine} if engine else None)
+def load(name: str, num_threads: int, *parts: str) -> mooer.Model:
+    given = dict(part.split("=", 1) for part in parts)
+    return mooer.load(name, num_threads=num_threads, parts=given or None)
 
 
 def its_model(args: Args) -> mooer.Model:
-    return load(args.model, args.threads, args.engine)
+    return load(args.model, args.threads, *args.part)
 
 
 def both(args: Args) -> tuple[mooer.Model, mooer.Model]:
