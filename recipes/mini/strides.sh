@@ -9,7 +9,7 @@ python="${PYTHON:-.venv/bin/python}"
 for stride in 4 6 8; do
     run="runs/mini/stride-$stride"
     mkdir -p "$run"
-    sed -e "s/stride: 4/stride: $stride/" -e "s/steps: 500/steps: 60/" \
+    sed -e "s/stride: 4/stride: $stride/" -e "s/steps: 780/steps: 60/" \
         -e "s/warmup_steps: 60/warmup_steps: 15/" -e "s/every_steps: 100/every_steps: 60/" \
         recipes/mini/align.yaml > "$run.yaml"
     "$mooer" train "$run.yaml" --out "$run" --resume >&2

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mooer.audio.wave import read_wave
+from mooer.evaluate.metrics import compare, primary_metric
 from mooer.infer import RecognizeOptions
+from mooer.infer.aligned import align
+from mooer.infer.aligners import load_aligner
 from mooer.speak import Voice
 from mooer.store import catalog, default_model, path
+from mooer.text import split_words
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MAX_BYTES = 64 * 2**20
@@ -83,6 +89,40 @@ def test_both_are_streamed_as_they_are_written(mini):
     assert heard.startswith("大家好")
     assert "公园散步" in heard
     assert "park" in translation
+
+
+SAID = {
+    "zh": "大家好欢迎使用语音识别今天天气很好我们一起去公园散步吧",
+    "en": "good morning everyone thank you for coming today we will talk about how machines learn "
+    "to understand human speech",
+}
+
+
+@pytest.mark.real
+def test_its_own_ear_writes_down_what_is_said():
+    from mooer import load
+
+    own = load("mini", parts={"draft": "ctc"})
+    for language, most in (("zh", 0.4), ("en", 0.15)):
+        said = own.transcribe(EXAMPLES / f"{language}.flac", words=True)
+        assert said.language == language
+        metric = primary_metric(language)
+        counts = compare(metric, SAID[language], said.text.replace("\n", " "), language)[0]
+        assert counts.rate < most, said.text
+        ends = [word.end_s for segment in said.segments for word in segment.words]
+        assert ends == sorted(ends)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_its_own_ear_times_words(language):
+    samples = read_wave(EXAMPLES / f"{language}.flac")
+    ours, finer = (
+        align(samples, SAID[language], load_aligner(name)) for name in ("mini", "rich-mini")
+    )
+    starts = [[w.start_s for s in one.segments for w in s.words] for one in (ours, finer)]
+    assert len(starts[0]) == len(starts[1]) == len(list(split_words(SAID[language], language)))
+    assert np.median(np.abs(np.subtract(*starts))) < 0.15
 
 
 @pytest.mark.real
