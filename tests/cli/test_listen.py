@@ -30,8 +30,8 @@ def asked(monkeypatch):
     """What `mooer.infer.listen` was asked for."""
     found = SimpleNamespace(ear=ScriptEar(SCRIPT))
 
-    def listen(name, *, live, num_threads, **options):
-        found.model, found.live, found.options = name, live, options
+    def listen(name, *, live, num_threads, parts, **options):
+        found.model, found.live, found.options, found.parts = name, live, options, parts
         found.session = open_session(found.ear, live, **options)
         return found.session
 
@@ -55,6 +55,11 @@ def test_a_file_gives_a_line_a_sentence(clip, asked, capsys):
     assert asked.options["language"] == "en"
     assert not asked.live.adaptive
     assert asked.live.stall_s is None
+
+
+def test_a_part_of_a_speech_llm_is_handed_on(clip, asked):
+    assert run(clip, "--fast", "--model", "mini", "--part", "draft=ctc") == 0
+    assert (asked.model, asked.parts) == ("mini", {"draft": "ctc"})
 
 
 def test_json_is_an_event_a_line(clip, asked, capsys):

@@ -306,6 +306,18 @@ def test_the_engine_is_chosen_by_the_command_line(root, tmp_path, capsys):
     assert "torch" in json.loads(capsys.readouterr().out)["versions"]
     assert main([*arguments, "engine=onnx"]) == 2
     assert "unknown engine 'onnx'" in capsys.readouterr().err
+    assert main([*arguments, "engine"]) == 2
+    assert "NAME=VALUE, not 'engine'" in capsys.readouterr().err
+
+
+def test_its_ctc_head_drafts(root, tmp_path, capsys):
+    write_wave(tmp_path / "a.wav", speech((0.5, 0), (1.0, 0.5), (0.5, 0)))
+    arguments = [str(tmp_path / "a.wav"), "--model", str(root / "out"), "--part", "draft=ctc"]
+    assert main(["transcribe", *arguments, "--json"]) == 0
+    transcript = json.loads(capsys.readouterr().out)
+    assert {"ctranslate2", "mooer"} <= set(transcript["versions"])
+    said = "".join(segment["text"] for segment in transcript["segments"])
+    assert set(said) <= set("&(*")  # its three units
 
 
 # --- the export -----------------------------------------------------------------------------------

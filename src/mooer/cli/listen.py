@@ -26,11 +26,13 @@ from mooer.cli.transcribe import (
     Language,
     ModelName,
     Out,
+    Part,
     Prompt,
     Script,
     Task,
     Threads,
     Words,
+    parts_of,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def listen(
     prompt: Prompt = "",
     hotwords: Hotwords = "",
     script: Script = "hans",
+    part: Part = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -146,6 +149,7 @@ def listen(
         "prompt": prompt,
         "hotwords": hotwords,
         "script": script,
+        "parts": parts_of(part),
     }
     is_fast = fast and not source.is_live
     try:

@@ -216,7 +216,7 @@ def transcribe(
         from mooer.infer import RecognizeOptions
         from mooer.text import find_language
 
-        recognizer = load_recognizer(model, task, threads, unchecked, part or (), device)
+        recognizer = load_recognizer(model, task, threads, unchecked, part, device)
         joined, words_there = load_asked(asked, recognizer)
         options = RecognizeOptions(
             fusion=joined,
@@ -270,7 +270,7 @@ def load_recognizer(
     task: str,
     threads: int | None,
     unchecked: bool,
-    part: Sequence[str],
+    part: Sequence[str] | None,
     device: str,
 ) -> Listener:
     """The recogniser of a model; `part` are NAME=VALUE."""
@@ -278,9 +278,19 @@ def load_recognizer(
 
     if unchecked:
         logger.warning("%s: the md5 check of its files is skipped", model)
-    parts = {"device": device, **dict(one.partition("=")[::2] for one in part)}
+    parts = {"device": device, **parts_of(part)}
     loaded = load(model, num_threads=threads, task=task, check_md5=not unchecked, parts=parts)
     return loaded.recognizer
+
+
+def parts_of(part: Sequence[str] | None) -> dict[str, str]:
+    """What NAME=VALUE say; ConfigError for anything else."""
+    from mooer.errors import ConfigError
+
+    for one in part or ():
+        if "=" not in one:
+            raise ConfigError(f"--part takes NAME=VALUE, not {one!r}: say draft=none")
+    return dict(one.partition("=")[::2] for one in part or ())
 
 
 def transcribe_one(

@@ -22,9 +22,11 @@ from mooer.cli.transcribe import (
     Language,
     ModelName,
     Out,
+    Part,
     Prompt,
     Threads,
     Words,
+    parts_of,
     transcribe_one,
 )
 
@@ -63,6 +65,7 @@ def translate(
     beam: Beam = None,
     prompt: Prompt = "",
     hotwords: Hotwords = "",
+    part: Part = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +104,9 @@ def translate(
         if model == "default":
             chosen = default_model("ast_zh" if target == "zh" else "ast")
             logger.info("model: %s", chosen)
-        loaded = load(chosen, llm=llm, num_threads=threads, context_segments=context)
+        loaded = load(
+            chosen, llm=llm, num_threads=threads, context_segments=context, parts=parts_of(part)
+        )
         recognize = RecognizeOptions(
             language=language,
             to=target,
