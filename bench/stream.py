@@ -61,7 +61,12 @@ _REACH = 12  # words beyond the open ones that these are compared with
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=MODELS, help="of the catalog, or folders")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=MODELS,
+        help="of the catalog, or folders; mini+draft=ctc: a part of one",
+    )
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--threads", type=int, default=usable_cores())
@@ -94,12 +99,14 @@ class System:
 
     def __init__(self, model: str, args: Args) -> None:
         self.name = Path(model).name
+        model, *given = model.split("+")
+        parts = dict(part.split("=", 1) for part in given)
         self._model, self._threads = model, args.threads
         self._is_ctc = holds_ctc(fetch(model))
         self._loaded: Any = (
             load_rich(str(fetch(model)), num_threads=args.threads)
             if self._is_ctc
-            else mooer.load(model, num_threads=args.threads)
+            else mooer.load(model, num_threads=args.threads, parts=parts)
         )
 
     def session(self, row: Row, live: LiveOptions) -> Session:

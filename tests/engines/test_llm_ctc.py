@@ -12,7 +12,7 @@ from tests.models.folders import byte_level_tokenizer
 from mooer.audio.wave import SAMPLE_RATE_HZ
 from mooer.decoding.ctc import greedy
 from mooer.engines.llm_ctc import LlmCtc
-from mooer.errors import ModelError
+from mooer.errors import MooerError
 from mooer.models.ctc import spell
 from mooer.models.load import load
 from mooer.text.units import START, Units
@@ -92,6 +92,8 @@ def test_what_the_tokens_cannot_spell_is_spelled_by_units(model, monkeypatch):
         (lambda head: head.clear(), "trained without CTC"),
         (lambda head: head.pop("blank"), "no CTC head"),
         (lambda head: head.update(ids=head["ids"][:0]), "no CTC head"),
+        (lambda head: head.update(blank=head["blank"][:5]), "another LLM than llm.gguf"),
+        (lambda head: head.update(ids=head["ids"] + 10**6), "is not one of the"),
         (lambda head: head["blank"].fill_(float("nan")), "not finite"),
     ],
 )
@@ -103,5 +105,5 @@ def test_another_file_is_told(folder, tmp_path, change, said):
     (tmp_path / "ctc.safetensors").unlink()
     if head:
         save_file(head, tmp_path / "ctc.safetensors")
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(MooerError, match=said):
         LlmCtc(tmp_path, num_threads=1)

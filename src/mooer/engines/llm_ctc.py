@@ -61,6 +61,8 @@ class LlmCtc:
         self.units = Units(tuple(known.values()), (-1.0,) * len(known), ("",) * len(known))
         self._classes = {token: place for place, token in enumerate(known, 1)}
         rows = _embeddings(path, list(known))
+        if head["blank"].shape != rows.shape[1:]:
+            raise ModelError(f"{folder / CTC} is a head for another LLM than {path.name}")
         self._directions = _normal(np.concatenate([head["blank"][None].astype(np.float32), rows]))
         self._scale = np.float32(np.exp(head["log_scale"].astype(np.float32)))
         self._bias = np.float32(head["bias"])

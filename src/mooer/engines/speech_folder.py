@@ -1,8 +1,10 @@
 """The folder of a saved speech LLM: what it says of itself, and the part of it that hears.
 
-options = read_options(folder)
-ear = SpeechEar(folder, options, llm_width)
-[embeddings] = ear.hear([samples])      # [N, W], as the LLM reads them
+    options = read_options(folder)
+    ear = SpeechEar(folder, options, llm_width)
+    [embeddings] = ear.hear([samples])      # [N, W], as the LLM reads them
+
+`speech_llm` has the LLM behind it, `llm_ctc` the CTC head.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ class SpeechLLMOptions:
     adapter_weights: str | None = None  # where training began
     template: str = "mooer"
     ctc: dict[str, Any] | None = None  # a head that is not used to answer
-    draft: str | None = None  # the recogniser whose text is shown: store:NAME, or a path
+    draft: str | None = None  # whose text is shown: store:NAME, a path, or ctc, its own head
     draft_alone: bool = False  # then without the sound
 
 
