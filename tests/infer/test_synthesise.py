@@ -129,6 +129,7 @@ def test_hours_take_the_text_again_with_other_voices(tmp_path):
     rows = manifest(tmp_path)
     assert 40 <= report.seconds < 44
     assert len({row["id"] for row in rows}) == len(rows) > 12
+    assert {"s-0", "s-0-take2"} <= {row["id"] for row in rows}  # s-0-2 is an encoded variant
     by_text = [row["speaker"] for row in rows if row["text"] == LINES[0].text]
     assert len(set(by_text)) > 1
     more = synthesise(LINES[:4], tmp_path, OPTIONS, speaker=ToneSpeaker, hours=2 * hours)

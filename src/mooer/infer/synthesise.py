@@ -88,11 +88,14 @@ class SynthReport:
 def plan(
     lines: Sequence[Line], options: SynthOptions, voices: Mapping[str, Sequence[Voice]]
 ) -> Iterator[Clip]:
-    """Clips without end: all lines, then all again (-2, -3 …) by other voices of the language."""
+    """Clips without end: all lines, then all again by other voices of the language.
+
+    Takes are not numbered alone: `data encode` so numbers the variants of a clip.
+    """
     take = 1
     while lines:
         for line in lines:
-            name = line.id if take == 1 else f"{line.id}-{take}"
+            name = line.id if take == 1 else f"{line.id}-take{take}"
             seed = zlib.crc32(f"{options.seed}/{name}".encode())
             random = np.random.default_rng(seed)
             # All is drawn for every clip, so that one option does not change another's draw.
