@@ -8,6 +8,7 @@ from tests.fakes import LetterCtc
 
 from mooer.audio.wave import write_wave
 from mooer.cli.main import main
+from mooer.engines.llm_ctc import LlmCtc
 from mooer.infer import aligners, attended
 from mooer.transcript import Segment, Transcript
 
@@ -46,6 +47,17 @@ def test_a_word_a_line(clip, capsys):
     assert [line[3] for line in lines] == ["Good", "morning!", "We", "have", "2", "dogs."]
     assert all(float(a) < float(b) and 0.8 < float(p) < 1 for a, b, p, _ in lines)
     assert float(lines[0][0]) == pytest.approx(0.42, abs=0.021)
+
+
+class LlmLetters(LetterCtc, LlmCtc):
+    """Stands in for the CTC head of a speech LLM."""
+
+
+def test_words_by_the_head_of_a_speech_llm_keep_its_times(clip, capsys, monkeypatch):
+    monkeypatch.setattr(aligners, "load_aligner", lambda *args, **kwargs: LlmLetters())
+    monkeypatch.setattr(attended, "load_reader", lambda **kwargs: pytest.fail("asked"))
+    assert run(clip, "Good morning!", "--model", "mini") == 0
+    assert "Good" in capsys.readouterr().out
 
 
 def test_a_file_of_lines_to_subtitles(clip, tmp_path, capsys):

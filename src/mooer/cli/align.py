@@ -131,6 +131,7 @@ def _aligned(
     from mooer.audio.wave import open_wave
     from mooer.cli.batch import from_terminal
     from mooer.cli.progress import AudioProgress
+    from mooer.engines.llm_ctc import LlmCtc
     from mooer.infer.aligned import Passing, with_words
     from mooer.infer.aligned import align as align_text
     from mooer.infer.aligners import DEFAULT_ALIGNER, load_aligner
@@ -147,6 +148,8 @@ def _aligned(
             segments = with_words(wave, given.segments, ctc)
             amiss = (*doubts(segments), *wave.warnings)
             found = replace(given, segments=tuple(segments), warnings=(*given.warnings, *amiss))
+    if isinstance(ctc, LlmCtc):
+        return found  # its times are nearer than those of attention (docs/align.md)
     if item.path == "-":
         logger.info("standard input cannot be read again: words are timed by CTC alone")
         return found
